@@ -1,0 +1,324 @@
+import {
+  listOptions,
+  openSection,
+  option,
+  optionalSection,
+  section,
+  type Parsed,
+} from "./schema.ts";
+import {
+  boolean,
+  choice,
+  duration,
+  endpoint,
+  hostNames,
+  integer,
+  matching,
+  names,
+  path,
+  requiredPath,
+  retention,
+  secret,
+  size,
+  storeEndpoint,
+  text,
+} from "./types.ts";
+
+/**
+ * Every option with its default and one line on it. From this declaration come the parser, the type `Config`,
+ * config/meshproof.yaml and docs/configuration.md. Keys are the Collector's wherever it has the same thing.
+ */
+
+const KIB = 2 ** 10;
+const MIB = 2 ** 20;
+
+const serverTls = optionalSection("TLS; without this section the port speaks plain HTTP.", {
+  cert_file: option(
+    requiredPath,
+    undefined,
+    "PEM file with the certificate and its chain.",
+    "./tls/server.crt",
+  ),
+  key_file: option(requiredPath, undefined, "PEM file with the private key.", "./tls/server.key"),
+  client_ca_file: option(
+    path,
+    "",
+    "PEM file of authorities: clients must present a certificate that one of them signed (mutual TLS).",
+  ),
+  min_version: option(choice("1.2", "1.3"), "1.2", "Oldest TLS version that is accepted."),
+});
+
+const allowedHosts = option(
+  hostNames,
+  [],
+  'Further names that the Host header may say, beside localhost and the endpoint\'s host; "*" allows any. Empty: none on a loopback address, any beyond it, where callers must prove who they are.',
+);
+
+const otlpHttp = section(
+  "OTLP over HTTP: POST /v1/logs and /v1/traces, protobuf or JSON; identity, gzip, zstd or deflate.",
+  {
+    endpoint: option(
+      endpoint,
+      "127.0.0.1:4318",
+      "Address to listen on; port 0 means any free port.",
+    ),
+    max_request_body_size: option(
+      size(KIB, "1KiB"),
+      "64MiB",
+      "Largest request body, as sent and after decompression; larger ones get 413.",
+    ),
+    max_in_flight_bytes: option(
+      size(KIB, "1KiB"),
+      "64MiB",
+      "Bound of all request bodies in memory together, after decompression; when full, requests wait for admission_timeout.",
+    ),
+    admission_timeout: option(
+      duration(0, "from 0s"),
+      "200ms",
+      "How long a request waits for room in max_in_flight_bytes before it gets 429.",
+    ),
+    request_timeout: option(
+      duration(1, "of at least 1ms"),
+      "30s",
+      "How long a client may take to send one whole request.",
+    ),
+    allowed_hosts: allowedHosts,
+    tls: serverTls,
+    deduplication: section("A batch that is sent again, after a lost answer, is stored once.", {
+      window: option(
+        duration(0, "from 0s"),
+        "1h",
+        "How long a batch is remembered; 0s turns this off.",
+      ),
+      max_keys: option(
+        integer(1, 16_777_216),
+        1_000_000,
+        "How many batches are remembered at most; the oldest is forgotten first.",
+      ),
+    }),
+  },
+);
+
+const normalise = section("Turns log records into access records.", {
+  redact: section("What never reaches the disk; names are compared without regard to case.", {
+    query_parameters: option(
+      names,
+      ["token", "code", "password"],
+      "Query parameters whose values are replaced in paths and queries.",
+    ),
+    headers: option(
+      names,
+      ["authorization", "cookie"],
+      "Request and response headers whose values are replaced.",
+    ),
+  }),
+  max_record_size: option(
+    size(4 * KIB, "4KiB"),
+    "1MiB",
+    "Largest sealed record; longer values are cut, and the cut is recorded.",
+  ),
+});
+
+const seal = section("The Merkle log over all records, and its signed checkpoints.", {
+  origin: option(
+    // C2SP signed-note: a key name is not empty and has neither Unicode spaces nor plus.
+    matching(/^[^\s+\p{C}]{1,255}$/u, 'a name without spaces or "+", such as example.org/mesh'),
+    "meshproof.local/dev",
+    "Name of the log in its checkpoints; like a URL without the scheme, unique to this log for ever.",
+  ),
+  checkpoint_interval: option(
+    duration(10, "of at least 10ms"),
+    "1s",
+    "A checkpoint is signed this long after a record at the latest.",
+  ),
+  checkpoint_records: option(
+    integer(1, 10_000_000),
+    10_000,
+    "A checkpoint is signed after so many records even if the interval is not over.",
+  ),
+  signer: section("What signs checkpoints.", {
+    type: option(choice("file"), "file", "file: an Ed25519 key in a PKCS#8 PEM file."),
+    path: option(
+      path,
+      "",
+      "The key file, made on first start when it is missing; empty means secrets/log-key.pem in storage.directory.",
+      "${env:MESHPROOF_KEY_FILE:-}",
+    ),
+  }),
+});
+
+/** Credentials of one user of a remote ClickHouse. */
+const credentials = (username: string) => ({
+  username: option(text, username, "User name on a remote ClickHouse."),
+  password: option(
+    secret,
+    "",
+    "Its password; better ${env:NAME} or password_file than plain text.",
+  ),
+  password_file: option(path, "", "File whose first line is the password."),
+});
+
+const clickhouse = section("The store.", {
+  endpoint: option(
+    storeEndpoint,
+    "embedded",
+    "embedded: a ClickHouse server that meshproof runs itself; or the HTTP URL of a server or cluster.",
+  ),
+  database: option(
+    matching(/^[A-Za-z_]\w{0,62}$/, "a name of letters, digits and _"),
+    "otel",
+    "Database of all tables.",
+  ),
+  cluster: option(
+    matching(/^$|^[A-Za-z_][\w-]{0,62}$/, "a name of letters, digits, _ and -"),
+    "",
+    "Cluster on whose servers tables are made (Replicated and Distributed); empty for one server.",
+  ),
+  ...credentials("writer"),
+  admin: section(
+    "The user that makes tables and expires partitions; remote only.",
+    credentials("admin"),
+  ),
+  reader: section("The user that queries run as; remote only.", credentials("reader")),
+  create_schema: option(
+    boolean,
+    true,
+    "Make the database and its tables at start; false when `meshproof schema` was applied by hand.",
+  ),
+  tls: optionalSection("TLS towards a remote ClickHouse, beyond what its https:// URL says.", {
+    ca_file: option(
+      path,
+      "",
+      "PEM file of the authorities that may have signed the server's certificate; empty means the system's.",
+    ),
+    cert_file: option(path, "", "PEM file with a client certificate."),
+    key_file: option(path, "", "PEM file with its private key."),
+  }),
+  timeout: option(
+    duration(100, "of at least 100ms"),
+    "30s",
+    "How long one statement may take before it is tried again.",
+  ),
+  retention: openSection(
+    "Retention by class; further classes are further keys. It decides how tables are partitioned; this version drops nothing.",
+    {
+      default: option(
+        retention,
+        "13 months",
+        "How long records are kept, counted from the time they were received.",
+      ),
+    },
+    retention,
+  ),
+  max_pending_bytes: option(
+    size(MIB, "1MiB"),
+    "64MiB",
+    "Bound of the rows held in memory for the store; when full, further rows wait in the journal on disk.",
+  ),
+  batch: section("An insert is sent when the first of these is reached.", {
+    rows: option(integer(1, 1_000_000), 10_000, "Rows."),
+    bytes: option(size(KIB, "1KiB"), "16MiB", "Bytes of rows."),
+    timeout: option(duration(1, "of at least 1ms"), "500ms", "Age of the oldest row."),
+  }),
+  embedded: section("The embedded server; it listens on 127.0.0.1 only.", {
+    http_port: option(
+      integer(0, 65_535),
+      8123,
+      "Port of its HTTP interface; 0 means any free port.",
+    ),
+    native_port: option(
+      integer(0, 65_535),
+      9000,
+      "Port of its native protocol, for clickhouse-client; 0 means any free port.",
+    ),
+    max_memory: option(size(256 * MIB, "256MiB"), "2GiB", "Bound of the server's memory."),
+  }),
+});
+
+/** The whole configuration. */
+export const configSchema = section("", {
+  receivers: section("Where records come in.", {
+    otlp: section("The OpenTelemetry protocol.", { protocols: section("", { http: otlpHttp }) }),
+  }),
+  processors: section("What happens to records on their way.", { normalise, seal }),
+  exporters: section("Where records go.", { clickhouse }),
+  extensions: section("What else listens, and who may use it.", {
+    health_check: section("Health: 200 while records can be taken and stored, else 503.", {
+      endpoint: option(
+        endpoint,
+        "127.0.0.1:13133",
+        "Address to listen on; port 0 means any free port.",
+      ),
+    }),
+    api: section("Queries, proofs and the log's tiles.", {
+      endpoint: option(
+        endpoint,
+        "127.0.0.1:8320",
+        "Address to listen on; port 0 means any free port.",
+      ),
+      public_log: option(
+        boolean,
+        false,
+        "Serve /log/ (checkpoint, tiles and entries: no records) without a token, for witnesses and monitors.",
+      ),
+      allowed_hosts: allowedHosts,
+      tls: serverTls,
+    }),
+    tokens: section(
+      "Bearer tokens; when a file is named, OTLP and API demand one, or a client certificate under mutual TLS.",
+      {
+        file: option(
+          path,
+          "",
+          "File of lines `role name sha256:hex`; role is sender, reader, auditor or admin. `meshproof token` makes them.",
+        ),
+      },
+    ),
+  }),
+  storage: section("Journal, log, keys and the embedded store.", {
+    directory: option(requiredPath, "./data", "Directory of everything that meshproof keeps."),
+    max_size: option(
+      size(MIB, "1MiB"),
+      "10GiB",
+      "Bound of the journal: records that are not yet sealed and stored; when full, senders get 503.",
+    ),
+  }),
+  service: section("The process itself.", {
+    telemetry: section("", {
+      logs: section("Its own log, on standard error.", {
+        level: option(
+          choice("debug", "info", "warn", "error"),
+          "info",
+          "Least level that is written.",
+        ),
+        encoding: option(
+          choice("auto", "console", "json"),
+          "auto",
+          "auto: lines for people on a terminal, JSON elsewhere.",
+        ),
+      }),
+      metrics: section("Its own metrics, for Prometheus, at /metrics.", {
+        address: option(
+          endpoint,
+          "127.0.0.1:8888",
+          "Address to listen on; port 0 means any free port.",
+        ),
+        without_type_suffix: option(
+          boolean,
+          true,
+          "Name counters as the Collector does by default: without _total.",
+        ),
+      }),
+    }),
+  }),
+});
+
+/**
+ * The parsed configuration. It has the keys of the file; durations are milliseconds, sizes are bytes, endpoints are host
+ * and port.
+ */
+export type Config = Parsed<typeof configSchema>;
+export type ServerTls = NonNullable<Config["extensions"]["api"]["tls"]>;
+
+/** Every section and option, in the order of the file. */
+export const OPTIONS = listOptions(configSchema);

@@ -1,0 +1,166 @@
+import { isIP } from "node:net";
+import {
+  isHostName,
+  parseDuration,
+  parseEndpoint,
+  parseRetention,
+  parseSize,
+  type Bytes,
+  type Endpoint,
+  type Milliseconds,
+  type Retention,
+} from "./values.ts";
+
+/** The types that options have: what a file may say, in words and as a function. */
+export interface ValueType<T> {
+  /** Completes "expected …" in a message. */
+  readonly expected: string;
+  /** The parsed value, or undefined for one that is refused. */
+  readonly read: (value: unknown) => T | undefined;
+  /** Never shown, neither in messages nor in the configuration's hash. */
+  readonly secret?: boolean;
+}
+
+const MAX_SHOWN_LENGTH = 80;
+
+/** A value for a message, cut where it is long. */
+export function show(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  if (typeof value === "object" && !Array.isArray(value)) return "a map";
+  const text = Array.isArray(value)
+    ? `[${value.map(show).join(", ")}]`
+    : typeof value === "string"
+      ? JSON.stringify(value)
+      : String(value);
+  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
+}
+
+function fromText<T>(expected: string, parse: (text: string) => T | undefined): ValueType<T> {
+  return {
+    expected,
+    read: (value) => (typeof value === "string" ? parse(value.trim()) : undefined),
+  };
+}
+
+export const text: ValueType<string> = {
+  expected: "text",
+  read: (value) => (typeof value === "string" ? value : undefined),
+};
+
+export const secret: ValueType<string> = { ...text, secret: true };
+
+/** A path that may be left empty. */
+export const path: ValueType<string> = fromText("a path", (value) =>
+  value.includes("\0") ? undefined : value,
+);
+
+export const requiredPath: ValueType<string> = fromText("a path", (value) =>
+  value === "" || value.includes("\0") ? undefined : value,
+);
+
+export function matching(pattern: RegExp, expected: string): ValueType<string> {
+  return {
+    expected,
+    read: (value) => (typeof value === "string" && pattern.test(value) ? value : undefined),
+  };
+}
+
+export function choice<const T extends string>(...values: readonly T[]): ValueType<T> {
+  return {
+    expected: values.length === 1 ? (values[0] as string) : `one of ${values.join(", ")}`,
+    // YAML reads `min_version: 1.2` as a number.
+    read: (value) =>
+      values.find((candidate) => candidate === (typeof value === "number" ? String(value) : value)),
+  };
+}
+
+/** A whole number. `"1000"` is accepted as well: what `${env:NAME}` puts in is text. */
+export function integer(min: number, max: number): ValueType<number> {
+  return {
+    expected: `a whole number from ${min} to ${max}`,
+    read(value) {
+      const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+      return typeof number === "number" &&
+        Number.isSafeInteger(number) &&
+        number >= min &&
+        number <= max
+        ? number
+        : undefined;
+    },
+  };
+}
+
+export const boolean: ValueType<boolean> = {
+  expected: "true or false",
+  read: (value) =>
+    value === true || value === "true"
+      ? true
+      : value === false || value === "false"
+        ? false
+        : undefined,
+};
+
+/** Timers of Node hold 31 bits of milliseconds. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export function duration(min: Milliseconds, bound: string): ValueType<Milliseconds> {
+  return fromText(`a duration ${bound}, such as 200ms, 1m30s or 7 days`, (value) => {
+    const ms = parseDuration(value);
+    return ms !== undefined && ms >= min && ms <= MAX_TIMER_MS ? ms : undefined;
+  });
+}
+
+export function size(min: Bytes, bound: string): ValueType<Bytes> {
+  return {
+    expected: `a size of at least ${bound}, such as 64MiB, 1.5GiB or a number of bytes`,
+    read(value) {
+      const bytes =
+        typeof value === "string" || typeof value === "number"
+          ? parseSize(String(value).trim())
+          : undefined;
+      return bytes !== undefined && bytes >= min ? bytes : undefined;
+    },
+  };
+}
+
+export const endpoint: ValueType<Endpoint> = fromText(
+  'host:port, such as 127.0.0.1:4318 or "[::1]:4318"',
+  parseEndpoint,
+);
+
+export const retention: ValueType<Retention> = fromText(
+  "a period, such as 13 months or 90 days",
+  parseRetention,
+);
+
+function list(expected: string, accepts: (item: string) => boolean): ValueType<readonly string[]> {
+  return {
+    expected: `a list of ${expected}`,
+    read: (value) =>
+      Array.isArray(value) && value.every((item) => typeof item === "string" && accepts(item))
+        ? (value as string[])
+        : undefined,
+  };
+}
+
+export const names: ValueType<readonly string[]> = list("names", (item) => item !== "");
+
+export const hostNames: ValueType<readonly string[]> = list(
+  "host names or addresses",
+  (item) => item === "*" || isHostName(item) || isIP(item) !== 0,
+);
+
+/** `embedded`, or a URL without a slash at its end. A user or password in it would end up in logs, so it is refused. */
+export const storeEndpoint: ValueType<string> = fromText(
+  "embedded, or a URL such as https://clickhouse.example:8443 without user and password",
+  (value) => {
+    if (value === "embedded") return value;
+    if (!URL.canParse(value)) return undefined;
+    const url = new URL(value);
+    const isPlain =
+      url.username === "" && url.password === "" && url.search === "" && url.hash === "";
+    return isPlain && (url.protocol === "http:" || url.protocol === "https:")
+      ? url.href.replace(/\/+$/, "")
+      : undefined;
+  },
+);

@@ -1,0 +1,167 @@
+import { setImmediate } from "node:timers/promises";
+import { MeshproofError } from "./core/errors.ts";
+import { KINDS } from "./core/kinds.ts";
+import type { RowSection } from "./core/rows.ts";
+import { Cursor, WireError } from "./core/wire.ts";
+import { ValueRange } from "./decode/any-value.ts";
+import { type Envelope, indexRequest, readScope } from "./decode/envelope.ts";
+import { readLogRecord } from "./decode/logs.ts";
+import { readSpan } from "./decode/spans.ts";
+import type { Normaliser, ScopeTraits } from "./normalise/normaliser.ts";
+import { writeAccessRow } from "./records/access-row.ts";
+import { TABLE_OF_KIND } from "./records/columns.ts";
+import { cutRow } from "./records/cut.ts";
+import { ShapeCache } from "./records/key-shape.ts";
+import { writeLogRow } from "./records/log-row.ts";
+import { ScopeView } from "./records/resource.ts";
+import { encodeScopeColumns, type ScopeColumns } from "./records/scope-columns.ts";
+import { type ReceivedFields, RowHead, SectionBuilder } from "./records/section-builder.ts";
+import { writeSpanRow } from "./records/span-row.ts";
+import { ValueWriter } from "./records/value-text.ts";
+import { LogView, SpanView } from "./records/views.ts";
+
+export interface EncoderOptions {
+  readonly logId: string;
+  readonly normaliser: Normaliser;
+  /** A row is at most this long; longer values are cut. */
+  readonly maxRecordBytes: number;
+  /** The rows of one request take at most this many bytes: a small body can repeat a large resource in every record. */
+  readonly maxEncodedBytes: number;
+}
+
+/** What became of a request's records. */
+export interface EncodedRequest {
+  readonly sections: readonly RowSection[];
+  /** Records that could not be read, each refused alone. */
+  readonly rejected: number;
+  /** Why the first of them was rejected; empty when none was. */
+  readonly message: string;
+  /** Records whose values had to be cut. */
+  readonly cut: number;
+}
+
+/** Records in one request, at most: an empty record takes two bytes and becomes a row of some 200. */
+const MAX_RECORDS = 500_000;
+/** The event loop is served at least this often while a large request is decoded. */
+const MAX_SLICE_MS = 4;
+/** Records between two looks at the clock. */
+const RECORDS_PER_LOOK = 32;
+
+/** Buffers and views that one request uses from its first record to its last. */
+class Workspace {
+  readonly cursor = new Cursor();
+  readonly value = new ValueRange();
+  readonly values = new ValueWriter();
+  readonly scope = new ScopeView();
+  readonly logs = new SectionBuilder(KINDS.log);
+  readonly access = new SectionBuilder(KINDS.access);
+  readonly spans = new SectionBuilder(KINDS.span);
+}
+
+/**
+ * Turns the body of an export request into rows: decode → normalise → row. This is the hot path: what it does for a record
+ * it does on bytes in place, without strings and without an object for an attribute.
+ */
+export class RequestEncoder {
+  readonly #options: EncoderOptions;
+  readonly #idle: Workspace[] = [];
+  readonly #log = new LogView();
+  readonly #span = new SpanView();
+  readonly #logShapes = new ShapeCache();
+  readonly #spanShapes = new ShapeCache();
+
+  constructor(options: EncoderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Rows of an ExportLogsServiceRequest (`signal` logs) or ExportTraceServiceRequest (traces) in protobuf.
+   * Throws: BAD_REQUEST when the message cannot be read; BODY_TOO_LARGE when it has too many records or they grow too large.
+   */
+  async encode(signal: "logs" | "traces", body: Uint8Array, received: ReceivedFields): Promise<EncodedRequest> {
+    const envelope = indexRequest(body, MAX_RECORDS);
+    const space = this.#idle.pop() ?? new Workspace();
+    try {
+      return await this.#encodeRecords(signal, body, envelope, received, space);
+    } finally {
+      space.logs.reset();
+      space.access.reset();
+      space.spans.reset();
+      this.#idle.push(space);
+    }
+  }
+
+  async #encodeRecords(signal: "logs" | "traces", body: Uint8Array, envelope: Envelope, received: ReceivedFields, space: Workspace): Promise<EncodedRequest> {
+    const { logId, normaliser, maxRecordBytes, maxEncodedBytes } = this.#options;
+    const isLogs = signal === "logs";
+    const mainHead = new RowHead(logId, isLogs ? KINDS.log : KINDS.span, received);
+    const accessHead = isLogs ? new RowHead(logId, KINDS.access, received) : mainHead;
+    const { cursor, value, values, scope, logs, access, spans } = space;
+    let columns: ScopeColumns | undefined;
+    let traits: ScopeTraits | undefined;
+    let scopeNumber = -1;
+    let rejected = 0;
+    let message = "";
+    let cut = 0;
+    let sliceStart = performance.now();
+    cursor.reset(body, 0);
+    for (let i = 0; i < envelope.count; i++) {
+      if (i % RECORDS_PER_LOOK === 0 && performance.now() - sliceStart > MAX_SLICE_MS) {
+        await setImmediate();
+        sliceStart = performance.now();
+      }
+      if (envelope.recordScope[i] !== scopeNumber) {
+        scopeNumber = envelope.recordScope[i]!;
+        readScope(envelope, scopeNumber, scope);
+        columns = encodeScope(scope, scopeNumber, values);
+        if (isLogs) traits = normaliser.scope(scope);
+      }
+      const start = envelope.recordStart[i]!;
+      const end = envelope.recordEnd[i]!;
+      let section = isLogs ? logs : spans;
+      try {
+        if (isLogs) {
+          const log = this.#log;
+          readLogRecord(cursor, start, end, log, value);
+          const shape = this.#logShapes.find(body, log.attributes);
+          if (normaliser.recognise(log, shape, traits!)) {
+            section = access;
+            writeAccessRow(section, accessHead, normaliser.draft, log, shape, columns!, received.receivedAtNs, values);
+          } else {
+            writeLogRow(section, mainHead, log, shape, columns!, received.receivedAtNs, values);
+          }
+        } else {
+          const span = this.#span;
+          readSpan(cursor, start, end, span, value);
+          const shape = this.#spanShapes.find(body, span.attributes);
+          writeSpanRow(section, mainHead, span, shape, columns!, received.receivedAtNs, values);
+        }
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error;
+        section.abort();
+        if (rejected++ === 0) message = `${isLogs ? "log record" : "span"} ${i}: ${error.message}`;
+        continue;
+      }
+      if (section.rowLength > maxRecordBytes) {
+        section.replaceRow(cutRow(TABLE_OF_KIND.get(section.kind)!, section.row, maxRecordBytes));
+        cut++;
+      }
+      section.close();
+      if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
+        throw new MeshproofError("BODY_TOO_LARGE", `expected the records of a request to take at most ${maxEncodedBytes} bytes as rows, got more after ${i + 1} of ${envelope.count} records`);
+      }
+    }
+    const sections = [access, logs, spans].filter((builder) => builder.count > 0).map((builder) => builder.take());
+    return { sections, rejected, message, cut };
+  }
+}
+
+/** A nested value of a resource or scope that cannot be read spoils all its records, and so the request. */
+function encodeScope(scope: ScopeView, scopeNumber: number, values: ValueWriter): ScopeColumns {
+  try {
+    return encodeScopeColumns(scope, values);
+  } catch (error) {
+    if (error instanceof WireError) throw new MeshproofError("BAD_REQUEST", `expected resource and scope number ${scopeNumber} to be protobuf: ${error.message}`);
+    throw error;
+  }
+}

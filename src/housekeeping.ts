@@ -1,0 +1,93 @@
+import type { Logger } from "./core/logger.ts";
+import type { RowSection } from "./core/rows.ts";
+import { nowNanos } from "./core/time.ts";
+import type { FindingLedger } from "./correlate/findings.ts";
+import { controlSection, findingSection } from "./records/own-rows.ts";
+
+export interface HousekeepingOptions {
+  readonly logId: string;
+  readonly ledger: FindingLedger;
+  /** Seals rows of our own; may fail when even the journal's reserve is full. */
+  readonly seal: (sections: readonly RowSection[], nowNs: bigint) => Promise<void>;
+  /** Totals since the start, for heartbeats. */
+  readonly totals: () => Readonly<Record<string, string>>;
+  /** Index of the next record: when it has not moved for a minute, a heartbeat is due. */
+  readonly nextIndex: () => number;
+  readonly logger: Logger;
+}
+
+const MINUTE_MS = 60_000;
+
+/**
+ * What meshproof seals about itself: start and stop, and each minute the findings and counts of the minute that ended, or a heartbeat
+ * when nothing was recorded, so that a quiet log can be told from one whose end was cut off.
+ */
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #duplicates = 0;
+  #lastIndex = -1;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: HousekeepingOptions) {
+    this.#options = options;
+  }
+
+  /** A batch came again. */
+  countDuplicate(): void {
+    this.#duplicates++;
+  }
+
+  /** Seals the start record and begins the minutes. */
+  async start(detail: Readonly<Record<string, string>>): Promise<void> {
+    await this.#seal("start", detail);
+    this.#lastIndex = this.#options.nextIndex();
+    this.#timer = setInterval(() => {
+      this.#running = this.#running.then(() => this.#minute()).catch((error: unknown) => {
+        this.#options.logger.error({ err: error }, "findings and counts could not be sealed; they are kept for the next minute");
+      });
+    }, MINUTE_MS);
+    this.#timer.unref();
+  }
+
+  /** Seals what is open, then the stop record. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+    await this.#sealOpen(undefined);
+    await this.#seal("stop", this.#options.totals());
+  }
+
+  async #minute(): Promise<void> {
+    await this.#sealOpen(nowNanos());
+    if (this.#options.nextIndex() === this.#lastIndex) await this.#seal("heartbeat", this.#options.totals());
+    this.#lastIndex = this.#options.nextIndex();
+  }
+
+  /** Findings of minutes before `untilNs` (all when undefined) and the count of duplicates, in one frame. */
+  async #sealOpen(untilNs: bigint | undefined): Promise<void> {
+    const { logId, ledger, seal } = this.#options;
+    const now = nowNanos();
+    const duplicates = this.#duplicates;
+    const findings = ledger.take(untilNs);
+    const sections: RowSection[] = [];
+    if (findings.length > 0) sections.push(findingSection(logId, findings));
+    if (duplicates > 0) {
+      sections.push(controlSection(logId, [{ timestampNs: now, controlKind: "deduplicated_batches", detail: { count: String(duplicates) } }]));
+    }
+    if (sections.length === 0) return;
+    try {
+      await seal(sections, now);
+      this.#duplicates -= duplicates;
+    } catch (error) {
+      ledger.restore(findings);
+      throw error;
+    }
+  }
+
+  async #seal(controlKind: string, detail: Readonly<Record<string, string>>): Promise<void> {
+    const { logId, seal } = this.#options;
+    const now = nowNanos();
+    await seal([controlSection(logId, [{ timestampNs: now, controlKind, detail }])], now);
+  }
+}

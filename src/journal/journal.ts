@@ -1,0 +1,377 @@
+import { MeshproofError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { countRows, type PlacedBatch, type RowBatch } from "../core/rows.ts";
+import { isStorageFull, nodeFileSystem, writeAll, type FileSystem } from "./files.ts";
+import { encodeHead, patchLeafIndexes, sealFrame, type Frame, type FrameMeta } from "./frame.ts";
+import { KeyFiles, KeyList, type RecoveredKey } from "./keys.ts";
+import { readFrames } from "./reader.ts";
+import { recoverJournal, type ActiveSegment, type RecoveredJournal } from "./recovery.ts";
+import { createSegment, type Segment } from "./segment.ts";
+
+export type { Frame, FrameMeta, RecoveredKey };
+
+const DEFAULT_RESERVE_BYTES = 16 * 1024 * 1024;
+const DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Rows must not lie in the journal for months because little traffic never fills a segment: after this time it is full. */
+const DEFAULT_SEGMENT_AGE_MS = 3_600_000;
+const DEFAULT_KEY_WINDOW_MS = 3_600_000;
+const DEFAULT_MAX_KEYS = 1_000_000;
+/** A small journal is split all the same, so that release can free most of it. */
+const MIN_SEGMENTS = 4;
+/** One group holds no more, so that the first of many waiting frames does not wait for the last. */
+const MAX_GROUP_BYTES = 8 * 1024 * 1024;
+const FULL_RETRY_AFTER_SECONDS = 5;
+
+export interface JournalOptions {
+  /** Made if absent; nobody else may write here. */
+  readonly directory: string;
+  /** Bound of the segments on disk and the frames waiting to be written. A frame must fit in three quarters of it. */
+  readonly maxBytes: number;
+  /** Room beyond `maxBytes` for appends with `reserve`. */
+  readonly reserveBytes?: number;
+  readonly segmentBytes?: number;
+  readonly segmentAgeMs?: number;
+  /** First index of a journal that has no segment yet; otherwise the segments know. */
+  readonly nextIndex?: number;
+  /** How long, and how many, deduplication keys survive the release of their segments. */
+  readonly keyWindowMs?: number;
+  readonly maxKeys?: number;
+  readonly logger: Logger;
+  /** Called once: the journal takes nothing more, and the process should end. */
+  readonly onFatal: (error: MeshproofError) => void;
+  /** Called for each batch as it becomes durable, in index order, before its promise resolves. */
+  readonly onDurable?: (batch: PlacedBatch, meta: FrameMeta) => void;
+  /** Called after each write and sync of a group, with the seconds that they took. */
+  readonly onSynced?: (seconds: number) => void;
+  /** Called while opening, oldest first, for each deduplication key on disk. */
+  readonly onRecoveredKey?: (key: RecoveredKey) => void;
+  /** Milliseconds since the epoch. */
+  readonly clock?: () => number;
+  readonly fileSystem?: FileSystem;
+}
+
+interface WaitingFrame {
+  readonly placed: PlacedBatch;
+  readonly meta: FrameMeta;
+  readonly head: Buffer;
+  readonly length: number;
+  readonly resolve: () => void;
+  readonly reject: (error: MeshproofError) => void;
+}
+
+/**
+ * The write-ahead log of rows. A batch is appended in memory and becomes durable with others in one write and one fdatasync.
+ * docs/design/journal.md says why it is as it is.
+ */
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #files: FileSystem;
+  readonly #clock: () => number;
+  readonly #reserveBytes: number;
+  readonly #segmentBytes: number;
+  readonly #segmentAgeMs: number;
+  readonly #keyFiles: KeyFiles;
+  readonly #segments: Segment[];
+  #active: ActiveSegment;
+  #activeSinceMs: number;
+  #nextIndex: number;
+  #diskBytes = 0;
+  /** Frames that are not durable yet, oldest first; the group that is being written stays in it. */
+  readonly #waiting: WaitingFrame[] = [];
+  #waitingBytes = 0;
+  #flushing: Promise<void> | null = null;
+  #releasing: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | null = null;
+  #failure: MeshproofError | null = null;
+  #storageFull = false;
+
+  private constructor(
+    options: JournalOptions,
+    keyFiles: KeyFiles,
+    { segments, active }: RecoveredJournal,
+  ) {
+    this.#options = options;
+    this.#files = options.fileSystem ?? nodeFileSystem;
+    this.#clock = options.clock ?? Date.now;
+    this.#reserveBytes = options.reserveBytes ?? DEFAULT_RESERVE_BYTES;
+    this.#segmentBytes = Math.min(
+      options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+      Math.floor(options.maxBytes / MIN_SEGMENTS),
+    );
+    this.#segmentAgeMs = options.segmentAgeMs ?? DEFAULT_SEGMENT_AGE_MS;
+    this.#keyFiles = keyFiles;
+    this.#segments = segments;
+    this.#active = active;
+    this.#activeSinceMs = this.#clock();
+    this.#nextIndex = active.segment.endIndex;
+    for (const segment of segments) this.#diskBytes += segment.size;
+  }
+
+  /**
+   * The journal in `directory`, recovered.
+   * Throws: JOURNAL_CORRUPT for damage that no crash explains; STORAGE_FULL and JOURNAL_FAILED when the directory cannot be read or written.
+   */
+  static async open(options: JournalOptions): Promise<Journal> {
+    const { directory, logger, clock = Date.now, fileSystem: files = nodeFileSystem } = options;
+    const keyFiles = new KeyFiles({
+      files,
+      directory,
+      windowMs: options.keyWindowMs ?? DEFAULT_KEY_WINDOW_MS,
+      maxKeys: options.maxKeys ?? DEFAULT_MAX_KEYS,
+      logger,
+      clock,
+    });
+    const onRecoveredKey = options.onRecoveredKey ?? (() => {});
+    try {
+      const recovered = await recoverJournal({
+        files,
+        directory,
+        nextIndex: options.nextIndex ?? 0,
+        keyFiles,
+        onRecoveredKey,
+        logger,
+      });
+      return new Journal(options, keyFiles, recovered);
+    } catch (cause) {
+      if (cause instanceof MeshproofError) throw cause;
+      const code = isStorageFull(cause) ? "STORAGE_FULL" : "JOURNAL_FAILED";
+      throw new MeshproofError(
+        code,
+        `${directory}: the journal cannot be opened: ${(cause as Error).message}`,
+        { cause },
+      );
+    }
+  }
+
+  /** Index of the first row that is still on disk. */
+  get firstIndex(): number {
+    return this.#segments[0]!.firstIndex;
+  }
+
+  /** The index behind the last durable row. */
+  get durableIndex(): number {
+    return this.#active.segment.endIndex;
+  }
+
+  /** The index that the next row gets. */
+  get nextIndex(): number {
+    return this.#nextIndex;
+  }
+
+  /** Did the last write find no room on the disk? */
+  get storageFull(): boolean {
+    return this.#storageFull;
+  }
+
+  /** Bytes of the segments on disk and of the frames that wait to be written; bounded by `maxBytes` and the reserve. */
+  get bytes(): number {
+    return this.#diskBytes + this.#waitingBytes;
+  }
+
+  /**
+   * Places a batch behind all others: its rows get their leaf indexes, which are written into their prefixes.
+   * The batch's buffers belong to the journal until `durable` settles; no row is copied.
+   *
+   * `durable` rejects with STORAGE_FULL when the disk has no room (nothing was kept; the same batch can be appended again later)
+   * and with JOURNAL_FAILED when a write or sync failed.
+   * Throws: JOURNAL_FULL, JOURNAL_FAILED, SHUTTING_DOWN.
+   */
+  append(
+    batch: RowBatch,
+    meta: FrameMeta,
+    { reserve = false }: { reserve?: boolean } = {},
+  ): { placed: PlacedBatch; durable: Promise<void> } {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#closing !== null) throw new MeshproofError("SHUTTING_DOWN", "the journal is closed");
+    const firstIndex = this.#nextIndex;
+    const count = countRows(batch);
+    const { head, length } = encodeHead(batch, meta, firstIndex, count);
+    const limit = this.#options.maxBytes + (reserve ? this.#reserveBytes : 0);
+    if (this.bytes + length > limit) {
+      throw new MeshproofError(
+        "JOURNAL_FULL",
+        `the journal holds ${this.bytes} bytes of at most ${limit}; a frame of ${length} does not fit`,
+        {
+          retryAfterSeconds: FULL_RETRY_AFTER_SECONDS,
+        },
+      );
+    }
+    patchLeafIndexes(batch, firstIndex);
+    const placed: PlacedBatch = { sections: batch.sections, firstIndex, count };
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.push({ placed, meta, head, length, resolve, reject });
+    this.#waitingBytes += length;
+    this.#nextIndex += count;
+    // A microtask later, so that what is appended in one go is one group.
+    this.#flushing ??= Promise.resolve().then(() => this.#flush());
+    return { placed, durable: promise };
+  }
+
+  /**
+   * Durable frames in order, from the one that holds `fromIndex` to the last one there is when the reader gets that far.
+   * A frame without rows, kept for its deduplication key, is passed over. A frame's bytes hold for as long as it is referenced.
+   * Memory: one chunk of 4 MiB, or one frame where that is more.
+   * Throws: JOURNAL_CORRUPT, also when `fromIndex` was released.
+   */
+  frames(fromIndex: number): AsyncGenerator<Frame, void, void> {
+    return readFrames(this.#files, this.#segments, fromIndex);
+  }
+
+  /**
+   * Deletes the segments whose rows all have an index below `belowIndex`, oldest first; the active one stays, since it says which index comes next.
+   * When it resolves, the deletions are durable.
+   */
+  release(belowIndex: number): Promise<void> {
+    this.#releasing = this.#releasing.then(async () => {
+      if (this.#failure !== null) throw this.#failure;
+      try {
+        for (
+          let oldest = this.#segments[0]!;
+          oldest !== this.#active.segment && oldest.endIndex <= belowIndex;
+          oldest = this.#segments[0]!
+        ) {
+          await this.#files.remove(oldest.path);
+          // One by one: a crash must not leave a gap between segments.
+          await this.#files.syncDirectory(this.#options.directory);
+          this.#segments.shift();
+          this.#diskBytes -= oldest.size;
+        }
+      } catch (cause) {
+        throw this.#fail(cause);
+      }
+    });
+    return this.#releasing;
+  }
+
+  /** Writes what waits, then takes no more. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#flushing;
+      await this.#releasing.catch(() => {}); // whoever released knows
+      await this.#files.close(this.#active.fd);
+    })();
+    return this.#closing;
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0 && this.#failure === null) {
+        let group: WaitingFrame[];
+        const started = performance.now();
+        try {
+          if (this.#isFullFor(this.#waiting[0]!))
+            await this.#rotate(this.#waiting[0]!.placed.firstIndex);
+          group = this.#nextGroup();
+          await writeAll(
+            this.#files,
+            this.#active.fd,
+            this.#pieces(group),
+            this.#active.segment.size,
+          );
+        } catch (error) {
+          if (!isStorageFull(error)) throw error;
+          await this.#refuseWaiting(error);
+          continue;
+        }
+        await this.#files.datasync(this.#active.fd);
+        this.#options.onSynced?.((performance.now() - started) / 1000);
+        if (this.#failure === null) this.#commit(group); // else a release failed meanwhile, and the group was refused
+      }
+    } catch (cause) {
+      this.#fail(cause);
+    }
+    this.#flushing = null;
+  }
+
+  #isFullFor({ length }: WaitingFrame): boolean {
+    const { size, firstIndex, endIndex } = this.#active.segment;
+    if (endIndex === firstIndex) return false; // a segment after it would have the same name
+    return (
+      size + length > this.#segmentBytes ||
+      this.#clock() - this.#activeSinceMs >= this.#segmentAgeMs
+    );
+  }
+
+  async #rotate(firstIndex: number): Promise<void> {
+    const full = this.#active;
+    const created = await createSegment(this.#files, this.#options.directory, firstIndex);
+    this.#active = { ...created, keys: new KeyList() };
+    this.#activeSinceMs = this.#clock();
+    this.#segments.push(created.segment);
+    this.#diskBytes += created.segment.size;
+    await this.#files.close(full.fd);
+    await this.#keyFiles.write(full.segment.firstIndex, full.keys);
+  }
+
+  #nextGroup(): WaitingFrame[] {
+    const room = Math.min(MAX_GROUP_BYTES, this.#segmentBytes - this.#active.segment.size);
+    let bytes = this.#waiting[0]!.length;
+    let frames = 1;
+    while (frames < this.#waiting.length && bytes + this.#waiting[frames]!.length <= room)
+      bytes += this.#waiting[frames++]!.length;
+    return this.#waiting.slice(0, frames);
+  }
+
+  #pieces(group: readonly WaitingFrame[]): Uint8Array[] {
+    const pieces: Uint8Array[] = [];
+    for (const { head, placed } of group) {
+      sealFrame(head, placed, this.#active.mark, this.#active.segment.size);
+      pieces.push(head);
+      for (const section of placed.sections) pieces.push(section.bytes);
+    }
+    return pieces;
+  }
+
+  #commit(group: readonly WaitingFrame[]): void {
+    this.#waiting.splice(0, group.length);
+    const { segment, keys } = this.#active;
+    if (this.#storageFull) {
+      this.#options.logger.info({ path: segment.path }, "the disk has room for the journal again");
+    }
+    this.#storageFull = false;
+    for (const { placed, meta, length, resolve } of group) {
+      segment.size += length;
+      segment.endIndex += placed.count;
+      this.#diskBytes += length;
+      this.#waitingBytes -= length;
+      keys.add(meta);
+      resolve(); // whoever awaits it goes on after the loop below
+    }
+    for (const { placed, meta } of group) this.#options.onDurable?.(placed, meta);
+  }
+
+  /** No room on the disk: takes the file back to its durable end and refuses all that waits, so that the indexes have no gap. */
+  async #refuseWaiting(cause: unknown): Promise<void> {
+    const { fd, segment } = this.#active;
+    await this.#files.truncate(fd, segment.size);
+    await this.#files.datasync(fd);
+    const refused = this.#waiting.splice(0);
+    this.#waitingBytes = 0;
+    this.#nextIndex = segment.endIndex;
+    const { path } = segment;
+    if (!this.#storageFull) {
+      this.#options.logger.error(
+        { path, err: cause },
+        "the disk has no room for the journal; batches are refused",
+      );
+    }
+    this.#storageFull = true;
+    const error = new MeshproofError("STORAGE_FULL", `${path}: ${(cause as Error).message}`, {
+      cause,
+      retryAfterSeconds: FULL_RETRY_AFTER_SECONDS,
+    });
+    for (const { reject } of refused) reject(error);
+  }
+
+  #fail(cause: unknown): MeshproofError {
+    if (this.#failure !== null) return this.#failure;
+    const { path } = this.#active.segment;
+    this.#failure =
+      cause instanceof MeshproofError && cause.code === "JOURNAL_FAILED"
+        ? cause
+        : new MeshproofError("JOURNAL_FAILED", `${path}: ${(cause as Error).message}`, { cause });
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
+    this.#options.onFatal(this.#failure);
+    return this.#failure;
+  }
+}

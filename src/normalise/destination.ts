@@ -1,0 +1,115 @@
+import { ACCESS } from "../records/access-draft.ts";
+import { ascii, CHAR, indexOf, indexOfText, startsWith } from "./ascii.ts";
+import { FIELD } from "./fields.ts";
+import { NO_NUMBER, readInteger } from "./numbers.ts";
+import type { Reading } from "./reading.ts";
+
+const MAX_PORT = 0xffff;
+/** Istio's clusters: `direction|port|subset|host`, and some without these parts (pilot/pkg/networking/util, constants). */
+const INBOUND = [ascii("inbound|"), ascii("inbound-vip|"), ascii("InboundPassthrough"), ascii("inbound_")] as const;
+const OUTBOUND = [ascii("outbound|"), ascii("PassthroughCluster"), ascii("BlackHoleCluster")] as const;
+/** Istio's SNI for traffic between sidecars: `outbound_.port_._.host`, with the subset between the underscores. */
+const SNI_OUTBOUND = ascii("outbound_.");
+const SNI_HOST = ascii("_.");
+/** Envoy Gateway's route names: `httproute/<namespace>/<name>/rule/…`. */
+const GATEWAY_ROUTES = [ascii("httproute/"), ascii("grpcroute/"), ascii("tcproute/"), ascii("tlsroute/")] as const;
+
+/** To whom: addresses on our side, clusters, route, service, workload. */
+export function mapDestination(reading: Reading): void {
+  reading.setText(ACCESS.UpstreamCluster, FIELD.upstream_cluster);
+  reading.setText(ACCESS.UpstreamAddress, FIELD.upstream_host);
+  reading.setText(ACCESS.Route, FIELD.route_name);
+  reading.setText(ACCESS.RequestedServerName, FIELD.requested_server_name);
+  applyTraits(reading);
+  fillText(reading, ACCESS.Mesh, FIELD.mesh_id);
+  fillText(reading, ACCESS.ProxyId, FIELD.node_id);
+  fillText(reading, ACCESS.ProxyId, FIELD.pod);
+  fillText(reading, ACCESS.LocalNamespace, FIELD.namespace);
+  mapDirection(reading);
+  // What the destination is, in Istio's words, is this proxy's workload only where the request comes in.
+  if (isInbound(reading)) {
+    fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
+    fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
+  }
+  mapServiceName(reading);
+  mapLocalAddress(reading);
+}
+
+/** Columns that the resource gives, the same for all records of a scope. */
+function applyTraits(reading: Reading): void {
+  const { draft, traits } = reading;
+  const { bytes, columns, ends } = traits;
+  if (columns.length === 0) return;
+  draft.reserve(bytes.length);
+  const base = draft.scratchEnd;
+  draft.scratch.set(bytes, base);
+  draft.scratchEnd += bytes.length;
+  let start = base;
+  for (let i = 0; i < columns.length; i++) {
+    const end = base + ends[i]!;
+    draft.setScratch(columns[i]!, start, end);
+    start = end;
+  }
+}
+
+/** A column that is still empty gets the field. */
+function fillText(reading: Reading, column: number, field: number): void {
+  if (reading.draft.isEmpty(column)) reading.setText(column, field);
+}
+
+function mapDirection(reading: Reading): void {
+  if (reading.traits.gateway || startsWithAny(reading, FIELD.route_name, GATEWAY_ROUTES)) reading.say(ACCESS.Direction, "gateway");
+  else if (isInbound(reading)) reading.say(ACCESS.Direction, "inbound");
+  else if (startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND)) reading.say(ACCESS.Direction, "outbound");
+}
+
+function isInbound(reading: Reading): boolean {
+  return !reading.traits.gateway && startsWithAny(reading, FIELD.upstream_cluster, INBOUND);
+}
+
+function startsWithAny(reading: Reading, field: number, prefixes: readonly Uint8Array[]): boolean {
+  if (!reading.has(field)) return false;
+  const start = reading.start[field]!;
+  const end = reading.end[field]!;
+  for (let i = 0; i < prefixes.length; i++) if (startsWith(reading.buffer, start, end, prefixes[i]!)) return true;
+  return false;
+}
+
+/** When the resource names no service: the cluster's host, else the one in Istio's SNI, else Istio's label. */
+function mapServiceName(reading: Reading): void {
+  const { draft, buffer, start, end } = reading;
+  if (!draft.isEmpty(ACCESS.ServiceName)) return;
+  const cluster = FIELD.upstream_cluster;
+  if (reading.has(cluster)) {
+    let host = start[cluster]!;
+    for (let part = 0; part < 3 && host > 0; part++) host = indexOf(buffer, CHAR.pipe, host, end[cluster]!) + 1;
+    if (host > 0 && host < end[cluster]!) return draft.setText(ACCESS.ServiceName, host, end[cluster]!);
+  }
+  const sni = FIELD.requested_server_name;
+  if (reading.has(sni) && startsWith(buffer, start[sni]!, end[sni]!, SNI_OUTBOUND)) {
+    const port = indexOfText(buffer, SNI_HOST, start[sni]! + SNI_OUTBOUND.length, end[sni]!);
+    const host = port < 0 ? -1 : indexOfText(buffer, SNI_HOST, port + SNI_HOST.length, end[sni]!);
+    if (host >= 0) return draft.setText(ACCESS.ServiceName, host + SNI_HOST.length, end[sni]!);
+  }
+  fillText(reading, ACCESS.ServiceName, FIELD.destination_service);
+}
+
+/** The address that the peer connected to. `server.address` is one, or the host that was asked for. */
+function mapLocalAddress(reading: Reading): void {
+  const { draft } = reading;
+  if (!readLocalAddress(reading, FIELD.downstream_local_address) && !readLocalAddress(reading, FIELD.server_address)) fillText(reading, ACCESS.Authority, FIELD.server_address);
+  if (!reading.has(FIELD.server_port) || draft.low[ACCESS.LocalPort] !== 0) return;
+  const port = readInteger(reading, FIELD.server_port, MAX_PORT);
+  if (port === NO_NUMBER) return;
+  draft.setNumber(ACCESS.LocalPort, port);
+  reading.take(FIELD.server_port);
+}
+
+function readLocalAddress(reading: Reading, field: number): boolean {
+  const { draft, address } = reading;
+  if (!reading.has(field) || !address.parse(reading.buffer, reading.start[field]!, reading.end[field]!)) return false;
+  draft.localAddress.set(address.bytes);
+  if (address.port > 0) draft.setNumber(ACCESS.LocalPort, address.port);
+  reading.take(field);
+  return true;
+}

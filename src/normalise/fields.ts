@@ -1,0 +1,54 @@
+/**
+ * What an access record can say, in the words of Envoy's access log operators (snake case, as in Istio's JSON format).
+ * A dialect says which bytes are which field; the rest of this folder says what a field means for the columns.
+ * Numbers are positions in this list; 0 stands for no field.
+ * Source: Envoy, configuration/observability/access_log/usage, "Command operators".
+ */
+export const FIELD_NAMES = [
+  "",
+  // when
+  "start_time", "duration", "duration_us", "duration_ns", "duration_seconds", "upstream_service_time", "access_log_type",
+  // trace
+  "request_id", "traceparent", "b3", "x_b3_traceid", "x_b3_spanid", "x_b3_parentspanid", "x_b3_sampled", "x_b3_flags",
+  "trace_id", "span_id", "parent_span_id", "trace_flags",
+  // who
+  "request_principal", "jwt_subject", "jwt_issuer",
+  "downstream_peer_uri_san", "peer_principal", "downstream_peer_subject", "downstream_peer_fingerprint_256", "x_forwarded_client_cert",
+  "source_workload", "source_namespace",
+  "downstream_remote_address", "client_address", "client_port", "downstream_direct_remote_address", "x_forwarded_for",
+  "downstream_tls_version", "downstream_tls_cipher", "requested_server_name", "user_agent", "downstream_transport_failure_reason",
+  // to whom
+  "downstream_local_uri_san", "upstream_local_uri_san", "destination_principal", "destination_workload", "destination_namespace", "destination_service",
+  "downstream_local_address", "server_address", "server_port",
+  "upstream_cluster", "upstream_host", "upstream_local_address", "route_name", "virtual_cluster_name",
+  // what
+  "protocol", "protocol_version", "method", "authority", "path", "original_path", "url", "query",
+  "content_type", "rpc_system", "rpc_service", "rpc_method",
+  // decision
+  "enforced_engine_result", "enforced_effective_policy_id", "shadow_engine_result", "shadow_effective_policy_id",
+  "deny_shadow_engine_result", "deny_shadow_effective_policy_id",
+  // result
+  "response_code", "response_code_details", "connection_termination_details", "response_flags", "grpc_status",
+  "bytes_received", "bytes_sent", "upstream_transport_failure_reason", "connection_id", "attempts",
+  // source
+  "mesh_id", "node_id", "namespace", "pod",
+] as const;
+
+export type FieldName = Exclude<(typeof FIELD_NAMES)[number], "">;
+
+export const FIELD_COUNT = FIELD_NAMES.length;
+
+/** Number of each field. */
+export const FIELD = Object.freeze(Object.fromEntries(FIELD_NAMES.map((name, i) => [name, i]))) as Readonly<Record<FieldName, number>>;
+
+/** Fields that a typed number can fill; any other takes text alone. 1 by number of the field. */
+export const IS_NUMERIC = numeric(
+  "duration", "duration_us", "duration_ns", "duration_seconds", "upstream_service_time",
+  "response_code", "grpc_status", "bytes_received", "bytes_sent", "attempts", "client_port", "server_port",
+);
+
+function numeric(...names: FieldName[]): Uint8Array {
+  const flags = new Uint8Array(FIELD_COUNT);
+  for (const name of names) flags[FIELD[name]] = 1;
+  return flags;
+}

@@ -1,0 +1,307 @@
+import type { AccessDraft } from "../records/access-draft.ts";
+import { ascii, CHAR, hexValue, indexOf, lower } from "./ascii.ts";
+
+export interface RedactOptions {
+  /** Names of query parameters whose values are replaced. */
+  readonly queryParameters: readonly string[];
+  /** Names of headers whose values are replaced. */
+  readonly headers: readonly string[];
+}
+
+/** Columns that something can be redacted in, as Redactions names them. */
+export const PLACES = { Query: 0, Path: 1, LogAttributes: 2, Body: 3 } as const;
+const PLACE_NAMES = Object.keys(PLACES) as (keyof typeof PLACES)[];
+
+/** What a value is replaced by. */
+const REPLACEMENT = ascii("[redacted]");
+/** The two digits of an encoded percent sign, `%25`. */
+const TWO = 0x32;
+const FIVE = 0x35;
+
+/** A configured name in lower case, and the constants that note it in Redactions, by place: Redactions never holds what a record says. */
+interface Name {
+  readonly bytes: Uint8Array;
+  readonly notes: readonly number[];
+}
+
+/**
+ * Replaces the values of configured query parameters and headers by `[redacted]`. Names compare without regard to case and percent-encoding.
+ * What is written goes to the draft's scratch; `start` and `end` say where. When in doubt it takes more than the value, never less.
+ */
+export class Redactor {
+  /** Where the last redacted text stands in scratch. */
+  start = 0;
+  end = 0;
+  readonly #draft: AccessDraft;
+  readonly #parameters: readonly Name[];
+  readonly #headers: readonly Name[];
+  readonly #name: Uint8Array;
+  #nameLength = 0;
+  /** The byte that stands percent-encoded (once or often) or bare at the last position asked for, and how many bytes it takes. */
+  #decoded = 0;
+  #step = 0;
+
+  constructor(draft: AccessDraft, options: RedactOptions) {
+    this.#draft = draft;
+    const names = (list: readonly string[]): Name[] =>
+      [...new Set(list.map((name) => name.toLowerCase()))]
+        .filter((name) => name !== "")
+        .map((name) => ({ bytes: ascii(name), notes: PLACE_NAMES.map((place) => draft.constant(`${place}:${name}`)) }));
+    this.#parameters = names(options.queryParameters);
+    this.#headers = names(options.headers);
+    this.#name = new Uint8Array(64 + Math.max(0, ...this.#parameters.map((name) => name.bytes.length)));
+  }
+
+  /** Number of the configured header that an attribute key names, or -1. Not for each record: once for a shape. */
+  headerOf(key: string): number {
+    const plain = key.replace(/([a-z])([A-Z])/g, "$1-$2").toLowerCase().replaceAll("_", "-");
+    const parts = plain.split(/[^a-z0-9-]+/);
+    return this.#headers.findIndex(({ bytes }) => {
+      const header = Buffer.from(bytes).toString().replaceAll("_", "-");
+      return plain === header || parts.some((part) => part === header || part.endsWith(`-${header}`));
+    });
+  }
+
+  /** Notes that the value of a header was redacted, by the number that `headerOf` gave. */
+  noteHeader(header: number, place: number): void {
+    this.#draft.addRedaction(this.#headers[header]!.notes[place]!);
+  }
+
+  /**
+   * Redacts a query, or the path in front of it. True when there was something to redact.
+   * The value of a parameter ends at `&`, and at `;` or `#` when another `name=` follows; in a path also at `/`. A URL inside a value,
+   * percent-encoded or not, is looked through as well.
+   */
+  redactQuery(from: Uint8Array, start: number, end: number, place: number): boolean {
+    if (this.#parameters.length === 0) return false;
+    // No value without an equals sign, bare or encoded.
+    if (indexOf(from, CHAR.equals, start, end) < 0 && indexOf(from, CHAR.percent, start, end) < 0) return false;
+    return this.#redactParameters(from, start, end, place);
+  }
+
+  /** Redacts parameters and headers in any text: an attribute, a line, JSON. True when there was something to redact. */
+  redactText(from: Uint8Array, start: number, end: number, place: number): boolean {
+    const parameters = this.redactQuery(from, start, end, place);
+    if (this.#headers.length === 0) return parameters;
+    if (parameters) return this.#redactHeaders(undefined, this.start, this.end, place) || parameters;
+    return this.#redactHeaders(from, start, end, place);
+  }
+
+  /** Does the range, bytes of any kind, hold a configured name as a word? Notes the first. */
+  noteNameWithin(from: Uint8Array, start: number, end: number, place: number): boolean {
+    for (let i = start; i < end; i++) {
+      if (i > start && isWordByte(from[i - 1]!)) continue;
+      const found = nameAt(this.#headers, from, i, end) ?? nameAt(this.#parameters, from, i, end);
+      if (found === undefined) continue;
+      this.#draft.addRedaction(found.notes[place]!);
+      return true;
+    }
+    return false;
+  }
+
+  #redactParameters(source: Uint8Array, start: number, end: number, place: number): boolean {
+    const draft = this.#draft;
+    const text = place === PLACES.Body || place === PLACES.LogAttributes;
+    let copied = start;
+    let found = false;
+    let p = start;
+    while (p < end) {
+      // A name: up to `=` or whatever cannot stand in one.
+      this.#nameLength = 0;
+      let equals = false;
+      while (p < end) {
+        this.#decode(source, p, end);
+        p += this.#step;
+        const c = this.#decoded;
+        if (c === CHAR.equals) {
+          equals = true;
+          break;
+        }
+        if (separates(c, text)) this.#nameLength = 0;
+        else if (this.#nameLength < this.#name.length) this.#name[this.#nameLength++] = lower(c);
+      }
+      if (!equals) break;
+      const name = this.#matchParameter();
+      if (name === undefined) continue;
+      const valueEnd = this.#endOfValue(source, p, end, this.#step, place, text);
+      if (valueEnd === p) continue;
+      if (!found) this.start = draft.scratchEnd;
+      found = true;
+      this.#append(source, copied, p);
+      this.#append(REPLACEMENT, 0, REPLACEMENT.length);
+      draft.addRedaction(name.notes[place]!);
+      p = copied = valueEnd;
+    }
+    if (!found) return false;
+    this.#append(source, copied, end);
+    this.end = draft.scratchEnd;
+    return true;
+  }
+
+  /** Where the value ends whose `=` took `step` bytes: what is encoded more often than the `=` belongs to the value. */
+  #endOfValue(from: Uint8Array, start: number, end: number, step: number, place: number, text: boolean): number {
+    let p = start;
+    while (p < end) {
+      this.#decode(from, p, end);
+      const c = this.#decoded;
+      const width = this.#step;
+      if (width <= step) {
+        if (c === CHAR.ampersand || (place === PLACES.Path && c === CHAR.slash)) return p;
+        if ((c === CHAR.semicolon || c === CHAR.hash) && this.#nameFollows(from, p + width, end)) return p;
+        // In a text the value also ends with the word, or with the string that the URL stands in.
+        if (text && (c <= CHAR.space || (c === CHAR.quote && (p + 1 >= end || endsString(from[p + 1]!))))) return p;
+      }
+      p += width;
+    }
+    return end;
+  }
+
+  #nameFollows(from: Uint8Array, start: number, end: number): boolean {
+    for (let p = start; p < end; p += this.#step) {
+      this.#decode(from, p, end);
+      const c = this.#decoded;
+      if (c === CHAR.equals) return p > start;
+      if (c === CHAR.ampersand || c === CHAR.semicolon || c === CHAR.hash) return false;
+    }
+    return false;
+  }
+
+  /** The byte at `p`, through any number of percent-encodings (`%26`, `%2526`), and a plus as the blank that it stands for. */
+  #decode(from: Uint8Array, p: number, end: number): void {
+    const c = from[p]!;
+    this.#decoded = c;
+    this.#step = 1;
+    if (c !== CHAR.percent) {
+      if (c === CHAR.plus) this.#decoded = CHAR.space;
+      return;
+    }
+    let digits = p + 1;
+    while (digits + 3 < end && from[digits] === TWO && from[digits + 1] === FIVE) digits += 2;
+    if (digits + 1 >= end) return;
+    const high = hexValue(from[digits]!);
+    const low = hexValue(from[digits + 1]!);
+    if (high < 0 || low < 0) return;
+    this.#decoded = high * 16 + low;
+    this.#step = digits + 2 - p;
+  }
+
+  /** The configured parameter that the name just read is, or one of its parts when it is written `a[b]`. */
+  #matchParameter(): Name | undefined {
+    const name = this.#name;
+    let length = this.#nameLength;
+    let start = 0;
+    while (start < length && name[start] === CHAR.space) start++;
+    while (length > start && name[length - 1] === CHAR.space) length--;
+    for (let p = start; p <= length; p++) {
+      if (p < length && name[p] !== CHAR.bracketOpen && name[p] !== CHAR.bracketClose) continue;
+      for (const candidate of this.#parameters) {
+        const { bytes } = candidate;
+        if (bytes.length !== p - start) continue;
+        let i = 0;
+        while (i < bytes.length && bytes[i] === name[start + i]) i++;
+        if (i === bytes.length) return candidate;
+      }
+      start = p + 1;
+    }
+    return undefined;
+  }
+
+  /** Redacts `name: value`, `name=value` and `"name":"value"` of headers. `source` undefined: the range is of scratch. */
+  #redactHeaders(source: Uint8Array | undefined, start: number, end: number, place: number): boolean {
+    const draft = this.#draft;
+    let copied = start;
+    let found = false;
+    let resultStart = 0;
+    for (let p = start; p < end; p++) {
+      // Scratch may move to another array while it is written.
+      const from = source ?? draft.scratch;
+      if (p > start && isWordByte(from[p - 1]!) && from[p - 1] !== CHAR.minus && from[p - 1] !== CHAR.underscore) continue;
+      const name = nameAt(this.#headers, from, p, end);
+      if (name === undefined) continue;
+      const valueStart = startOfHeaderValue(from, p + name.bytes.length, end);
+      if (valueStart < 0) continue;
+      const valueEnd = endOfHeaderValue(from, valueStart, end);
+      if (valueEnd === valueStart) continue;
+      if (!found) resultStart = draft.scratchEnd;
+      found = true;
+      this.#append(source, copied, valueStart);
+      this.#append(REPLACEMENT, 0, REPLACEMENT.length);
+      draft.addRedaction(name.notes[place]!);
+      copied = valueEnd;
+      p = valueEnd - 1;
+    }
+    if (!found) return false;
+    this.#append(source, copied, end);
+    this.start = resultStart;
+    this.end = draft.scratchEnd;
+    return true;
+  }
+
+  /** Appends the bytes [start, end) of `source`, or of scratch itself, to scratch. */
+  #append(source: Uint8Array | undefined, start: number, end: number): void {
+    const draft = this.#draft;
+    draft.reserve(end - start);
+    const to = draft.scratch;
+    const from = source ?? to;
+    let at = draft.scratchEnd;
+    for (let i = start; i < end; i++) to[at++] = from[i]!;
+    draft.scratchEnd = at;
+  }
+}
+
+/** Ends what may be the name of a parameter. */
+function separates(c: number, text: boolean): boolean {
+  if (c === CHAR.ampersand || c === CHAR.semicolon || c === CHAR.question || c === CHAR.hash || c === CHAR.slash) return true;
+  return text && (c <= CHAR.space || c === CHAR.quote || c === CHAR.comma || c === CHAR.braceOpen);
+}
+
+/** Does a quotation mark end a string when this byte follows? */
+function endsString(c: number): boolean {
+  return c <= CHAR.space || c === CHAR.comma || c === CHAR.braceClose || c === CHAR.bracketClose;
+}
+
+function isWordByte(c: number): boolean {
+  const letter = c | 0x20;
+  return (letter >= 0x61 && letter <= 0x7a) || (c >= 0x30 && c <= 0x39) || c === CHAR.minus || c === CHAR.underscore;
+}
+
+/** The name that stands as a word at `p`; `_` and `-` are alike. */
+function nameAt(names: readonly Name[], from: Uint8Array, p: number, end: number): Name | undefined {
+  for (const name of names) {
+    const { bytes } = name;
+    if (p + bytes.length > end) continue;
+    let i = 0;
+    while (i < bytes.length && sameHeaderByte(from[p + i]!, bytes[i]!)) i++;
+    if (i === bytes.length && (p + i === end || !isWordByte(from[p + i]!))) return name;
+  }
+  return undefined;
+}
+
+function sameHeaderByte(a: number, b: number): boolean {
+  const c = lower(a);
+  return c === b || (c === CHAR.underscore && b === CHAR.minus) || (c === CHAR.minus && b === CHAR.underscore);
+}
+
+/** Where the value behind a header's name begins, or -1 when neither `:` nor `=` follows the name. */
+function startOfHeaderValue(from: Uint8Array, start: number, end: number): number {
+  let p = start;
+  while (p < end && (from[p] === CHAR.backslash || from[p] === CHAR.quote || from[p] === CHAR.bracketClose)) p++;
+  while (p < end && from[p] === CHAR.space) p++;
+  if (p >= end || (from[p] !== CHAR.colon && from[p] !== CHAR.equals)) return -1;
+  p++;
+  while (p < end && from[p] === CHAR.space) p++;
+  return p < end && from[p] === CHAR.quote ? p + 1 : p;
+}
+
+/** A quoted value ends before its closing quote, any other at the end of the line. */
+function endOfHeaderValue(from: Uint8Array, start: number, end: number): number {
+  if (from[start - 1] === CHAR.quote) {
+    for (let p = start; p < end; p++) {
+      if (from[p] === CHAR.backslash) p++;
+      else if (from[p] === CHAR.quote) return p;
+    }
+    return end;
+  }
+  const line = indexOf(from, CHAR.newline, start, end);
+  return line < 0 ? end : line;
+}

@@ -1,0 +1,37 @@
+import { ACCESS } from "../records/access-draft.ts";
+import { FIELD } from "./fields.ts";
+import { NO_NUMBER, readGrpcStatus, readInteger } from "./numbers.ts";
+import type { Reading } from "./reading.ts";
+
+const MAX_UINT16 = 0xffff;
+
+/** What came of the request: status, flags, bytes, why the transport failed. */
+export function mapResult(reading: Reading): void {
+  const { draft } = reading;
+  setNumber(reading, ACCESS.StatusCode, FIELD.response_code, MAX_UINT16);
+  setNumber(reading, ACCESS.RequestBytes, FIELD.bytes_received, Number.MAX_SAFE_INTEGER);
+  setNumber(reading, ACCESS.ResponseBytes, FIELD.bytes_sent, Number.MAX_SAFE_INTEGER);
+  setNumber(reading, ACCESS.Attempts, FIELD.attempts, MAX_UINT16);
+  if (reading.has(FIELD.grpc_status)) {
+    const status = readGrpcStatus(reading);
+    draft.setNumber(ACCESS.GrpcStatus, status);
+    if (status !== NO_NUMBER) reading.take(FIELD.grpc_status);
+  }
+  reading.setText(ACCESS.RequestId, FIELD.request_id);
+  reading.setText(ACCESS.ResponseFlags, FIELD.response_flags);
+  reading.setText(ACCESS.ResponseDetails, FIELD.response_code_details);
+  reading.setText(ACCESS.ConnectionId, FIELD.connection_id);
+  // One column for three reasons: the first that is there; the others stay in LogAttributes.
+  reading.setText(ACCESS.TransportFailure, FIELD.upstream_transport_failure_reason);
+  if (draft.isEmpty(ACCESS.TransportFailure)) reading.setText(ACCESS.TransportFailure, FIELD.connection_termination_details);
+  if (draft.isEmpty(ACCESS.TransportFailure)) reading.setText(ACCESS.TransportFailure, FIELD.downstream_transport_failure_reason);
+}
+
+/** A number column gets the field; one that is no number, or too large, leaves the column as it is and stays in LogAttributes. */
+function setNumber(reading: Reading, column: number, field: number, max: number): void {
+  if (!reading.has(field)) return;
+  const value = readInteger(reading, field, max);
+  if (value === NO_NUMBER) return;
+  reading.draft.setNumber(column, value);
+  reading.take(field);
+}

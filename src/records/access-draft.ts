@@ -1,0 +1,246 @@
+import { TABLES } from "./columns.ts";
+import type { LogView } from "./views.ts";
+
+const COLUMNS = TABLES.access.columns;
+
+/** Position of each access-record column in the row, by name. */
+export const ACCESS = Object.freeze(Object.fromEntries(COLUMNS.map((c, i) => [c.name, i]))) as Readonly<Record<AccessColumn, number>>;
+export type AccessColumn = (typeof ACCESS_COLUMN_NAMES)[number];
+const ACCESS_COLUMN_NAMES = [
+  "Timestamp", "TimestampRaw", "ObservedTimestamp", "DurationNs", "UpstreamDurationNs", "Phase",
+  "TraceId", "SpanId", "ParentSpanId", "TraceFlags", "TraceSource", "RequestId",
+  "Actor", "ActorKind", "EndUser", "EndUserIssuer", "AuthMethod", "PeerPrincipal", "PeerNamespace", "PeerServiceAccount", "PeerWorkload",
+  "PeerAddress", "PeerPort", "PeerCertificateHash", "ForwardedFor", "ActorChain", "TlsVersion", "TlsCipher", "RequestedServerName", "UserAgent",
+  "ServiceName", "LocalPrincipal", "LocalNamespace", "LocalServiceAccount", "LocalWorkload", "LocalAddress", "LocalPort",
+  "UpstreamCluster", "UpstreamAddress", "Route",
+  "Direction", "Protocol", "Method", "Authority", "Path", "Query", "RpcService", "RpcMethod",
+  "Decision", "DecisionEngine", "Policy", "DecisionReason", "ShadowDecision", "ShadowPolicy",
+  "StatusCode", "GrpcStatus", "ResponseFlags", "ResponseDetails", "RequestBytes", "ResponseBytes", "TransportFailure", "ConnectionId", "Attempts",
+  "Dialect", "Mesh", "ProxyId", "ClusterName", "Body", "ResourceAttributes", "LogAttributes", "DataClass",
+  "ActorAssurance", "UserAssurance", "TimeBasis", "TimePrecision", "DecisionSource", "ParseStatus", "SampledHint",
+] as const;
+
+/** How a column of the draft is held; the row writer switches on it. */
+export const HOLDS = { text: 0, uint8: 1, uint16: 2, int8: 3, int16: 4, eight: 5, address: 6, chain: 7, resourceMap: 8, logMap: 9, head: 10 } as const;
+
+const HOLD_OF_TYPE: Readonly<Record<string, number>> = {
+  String: HOLDS.text, "LowCardinality(String)": HOLDS.text, UInt8: HOLDS.uint8, UInt16: HOLDS.uint16, Int8: HOLDS.int8, Int16: HOLDS.int16,
+  Int64: HOLDS.eight, UInt64: HOLDS.eight, "DateTime64(9)": HOLDS.eight, IPv6: HOLDS.address, "Array(String)": HOLDS.chain,
+};
+
+/** First column behind those that the request gives (LeafVersion … Redactions). */
+export const FIRST_ACCESS_COLUMN = COLUMNS.findIndex((c) => c.name === "Timestamp");
+
+/** HOLDS of every column, by position. */
+export const ACCESS_HOLDS = Uint8Array.from(COLUMNS, (c, i) => {
+  if (i < FIRST_ACCESS_COLUMN) return HOLDS.head;
+  if (c.name === "ResourceAttributes") return HOLDS.resourceMap;
+  if (c.name === "LogAttributes") return HOLDS.logMap;
+  const hold = HOLD_OF_TYPE[c.type];
+  if (hold === undefined) throw new TypeError(`no way to hold a column of type ${c.type}`);
+  return hold;
+});
+
+/** Where the bytes of a text column are. */
+export const SOURCES = { empty: 0, record: 1, scratch: 2, constant: 3 } as const;
+
+/**
+ * What a dialect did with an attribute: left for LogAttributes, taken into a column, kept in LogAttributes with its value redacted,
+ * or kept there with the value that stands in `scratch` at `rewrittenStart` … `rewrittenEnd`.
+ */
+export const TAKEN = { left: 0, taken: 1, redacted: 2, rewritten: 3 } as const;
+
+const SCRATCH_BYTES = 64 * 1024;
+
+/**
+ * An access record that is being put together from a LogView, without making strings: a text column is a range of the record's own bytes,
+ * or of `scratch`, where a dialect writes what does not stand verbatim in the record. The same draft is used for record after record.
+ *
+ * Defaults after `reset`: texts empty, addresses ::, DurationNs, UpstreamDurationNs, RequestBytes, ResponseBytes, GrpcStatus and SampledHint -1, other numbers 0,
+ * nothing taken. The row writer fills LogAttributes with the attributes that are not taken, and ResourceAttributes from the resource.
+ */
+export class AccessDraft {
+  view: LogView | undefined;
+  readonly source = new Uint8Array(COLUMNS.length);
+  readonly start = new Int32Array(COLUMNS.length);
+  readonly end = new Int32Array(COLUMNS.length);
+  /** Numbers: the low 32 bits, and for columns of eight bytes the high 32 bits. */
+  readonly low = new Int32Array(COLUMNS.length);
+  readonly high = new Int32Array(COLUMNS.length);
+  /** PeerAddress and LocalAddress, 16 bytes each in network order. */
+  readonly peerAddress = new Uint8Array(16);
+  readonly localAddress = new Uint8Array(16);
+  /** Ranges in scratch: ActorChain, oldest hop first. */
+  chainCount = 0;
+  chainStart = new Int32Array(16);
+  chainEnd = new Int32Array(16);
+  /** Names for the Redactions column: ranges of `constants`. Stays within 16; one for a column or key. */
+  redactionCount = 0;
+  readonly redactionStart = new Int32Array(16);
+  readonly redactionEnd = new Int32Array(16);
+  /** TAKEN of each attribute of the view. */
+  taken = new Uint8Array(64);
+  /** Of an attribute that is TAKEN.rewritten: its value, a range of scratch. */
+  rewrittenStart = new Int32Array(64);
+  rewrittenEnd = new Int32Array(64);
+  /** Further entries of LogAttributes that stand in the body and not among the attributes: keys are ranges of `constants`, ascending; values are ranges of the record. */
+  extraCount = 0;
+  readonly extraKeyStart = new Int32Array(32);
+  readonly extraKeyEnd = new Int32Array(32);
+  readonly extraStart = new Int32Array(32);
+  readonly extraEnd = new Int32Array(32);
+  /** Body gets the view's body as it is. */
+  keepBody = false;
+
+  scratch = new Uint8Array(SCRATCH_BYTES);
+  scratchEnd = 0;
+  /** The bytes of all constants. */
+  constants = new Uint8Array(4096);
+  #constantsEnd = 0;
+  readonly #constantNumbers = new Map<string, number>();
+  readonly #constantStart: number[] = [];
+  readonly #constantEnd: number[] = [];
+
+  /** Empties the draft for the next record. */
+  reset(view: LogView): void {
+    this.view = view;
+    this.source.fill(SOURCES.empty);
+    this.low.fill(0);
+    this.high.fill(0);
+    this.setNumber(ACCESS.DurationNs, -1);
+    this.setNumber(ACCESS.UpstreamDurationNs, -1);
+    this.setNumber(ACCESS.RequestBytes, -1);
+    this.setNumber(ACCESS.ResponseBytes, -1);
+    this.low[ACCESS.GrpcStatus] = -1;
+    this.low[ACCESS.SampledHint] = -1;
+    this.peerAddress.fill(0);
+    this.localAddress.fill(0);
+    this.chainCount = 0;
+    this.redactionCount = 0;
+    this.extraCount = 0;
+    this.keepBody = false;
+    const count = view.attributes.count;
+    if (this.taken.length < count) {
+      this.taken = new Uint8Array(count * 2);
+      this.rewrittenStart = new Int32Array(count * 2);
+      this.rewrittenEnd = new Int32Array(count * 2);
+    } else this.taken.fill(TAKEN.left, 0, count);
+    this.scratchEnd = 0;
+  }
+
+  /** Interns a text and returns its number, for `setConstant`. Constants stay for ever: never intern a record's own content. */
+  constant(text: string): number {
+    const known = this.#constantNumbers.get(text);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(text, "utf8");
+    const start = this.#constantsEnd;
+    if (start + bytes.length > this.constants.length) {
+      const larger = new Uint8Array(Math.max(this.constants.length * 2, start + bytes.length));
+      larger.set(this.constants);
+      this.constants = larger;
+    }
+    this.constants.set(bytes, start);
+    this.#constantsEnd = start + bytes.length;
+    const number = this.#constantStart.push(start) - 1;
+    this.#constantEnd.push(this.#constantsEnd);
+    this.#constantNumbers.set(text, number);
+    return number;
+  }
+
+  /** A text column gets a constant. */
+  setConstant(column: number, constant: number): void {
+    this.source[column] = SOURCES.constant;
+    this.start[column] = this.#constantStart[constant]!;
+    this.end[column] = this.#constantEnd[constant]!;
+  }
+
+  /** A text column gets the bytes [start, end) of the record. An empty range leaves it empty. */
+  setText(column: number, start: number, end: number): void {
+    this.source[column] = start < end ? SOURCES.record : SOURCES.empty;
+    this.start[column] = start;
+    this.end[column] = end;
+  }
+
+  /** A text column gets the bytes [start, end) of `scratch`. */
+  setScratch(column: number, start: number, end: number): void {
+    this.source[column] = start < end ? SOURCES.scratch : SOURCES.empty;
+    this.start[column] = start;
+    this.end[column] = end;
+  }
+
+  /** A text column gets what another one has. */
+  copyText(column: number, from: number): void {
+    this.source[column] = this.source[from]!;
+    this.start[column] = this.start[from]!;
+    this.end[column] = this.end[from]!;
+  }
+
+  /** The bytes that a text column's range is in: the record's, scratch or the constants. */
+  bytesOf(column: number): Uint8Array {
+    const source = this.source[column]!;
+    return source === SOURCES.record ? this.view!.buffer : source === SOURCES.scratch ? this.scratch : this.constants;
+  }
+
+  isEmpty(column: number): boolean {
+    return this.source[column] === SOURCES.empty;
+  }
+
+  /** A number column gets an integer, |value| < 2^53. The writer takes as many bytes of it as the column has: the caller keeps it in range. */
+  setNumber(column: number, value: number): void {
+    this.low[column] = value | 0;
+    const high = Math.floor(value / 0x1_0000_0000);
+    this.high[column] = high | 0;
+    if (value < -0x8000_0000 || value > 0x7fff_ffff) this.low[column] = (value - high * 0x1_0000_0000) | 0;
+  }
+
+  /** An eight-byte column gets the little-endian bytes at `offset` of the record. */
+  setEightBytes(column: number, offset: number): void {
+    const b = this.view!.buffer;
+    this.low[column] = b[offset]! | (b[offset + 1]! << 8) | (b[offset + 2]! << 16) | (b[offset + 3]! << 24);
+    this.high[column] = b[offset + 4]! | (b[offset + 5]! << 8) | (b[offset + 6]! << 16) | (b[offset + 7]! << 24);
+  }
+
+  /** Appends a hop to ActorChain: the bytes [start, end) of `scratch`. */
+  pushChain(start: number, end: number): void {
+    if (this.chainCount === this.chainStart.length) return;
+    this.chainStart[this.chainCount] = start;
+    this.chainEnd[this.chainCount] = end;
+    this.chainCount++;
+  }
+
+  /** The attribute stays in LogAttributes with the bytes [start, end) of `scratch` as its value. */
+  rewrite(attribute: number, start: number, end: number): void {
+    this.taken[attribute] = TAKEN.rewritten;
+    this.rewrittenStart[attribute] = start;
+    this.rewrittenEnd[attribute] = end;
+  }
+
+  /** Adds an entry to LogAttributes: the bytes [start, end) of the record under a constant key. Keys come in ascending order. */
+  addExtra(key: number, start: number, end: number): void {
+    const i = this.extraCount;
+    if (i === this.extraStart.length) return;
+    this.extraKeyStart[i] = this.#constantStart[key]!;
+    this.extraKeyEnd[i] = this.#constantEnd[key]!;
+    this.extraStart[i] = start;
+    this.extraEnd[i] = end;
+    this.extraCount = i + 1;
+  }
+
+  /** Notes in Redactions that something was redacted; once for each constant. */
+  addRedaction(constant: number): void {
+    const start = this.#constantStart[constant]!;
+    for (let i = 0; i < this.redactionCount; i++) if (this.redactionStart[i] === start) return;
+    if (this.redactionCount === this.redactionStart.length) return;
+    this.redactionStart[this.redactionCount] = start;
+    this.redactionEnd[this.redactionCount] = this.#constantEnd[constant]!;
+    this.redactionCount++;
+  }
+
+  /** Makes room for `bytes` more behind scratchEnd. Positions stay; the array may be another one afterwards. */
+  reserve(bytes: number): void {
+    if (this.scratchEnd + bytes <= this.scratch.length) return;
+    const larger = new Uint8Array(Math.max(this.scratch.length * 2, this.scratchEnd + bytes));
+    larger.set(this.scratch.subarray(0, this.scratchEnd));
+    this.scratch = larger;
+  }
+}

@@ -1,0 +1,336 @@
+import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { configHash } from "./config/hash.ts";
+import type { Config, ServerTls } from "./config/options.ts";
+import type { MeshproofError } from "./core/errors.ts";
+import type { TlsOptions } from "./core/http.ts";
+import type { Kind, KindName } from "./core/kinds.ts";
+import type { Logger } from "./core/logger.ts";
+import type { PlacedBatch } from "./core/rows.ts";
+import { nowNanos } from "./core/time.ts";
+import { parseTokens } from "./core/tokens.ts";
+import { FindingLedger } from "./correlate/findings.ts";
+import { RequestEncoder } from "./encoder.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { openLogId } from "./identity.ts";
+import { DeduplicationWindow } from "./journal/deduplication.ts";
+import { Journal } from "./journal/journal.ts";
+import { Normaliser } from "./normalise/normaliser.ts";
+import { Pipeline } from "./pipeline.ts";
+import { createApiServer } from "./query/api.ts";
+import { createReceiver } from "./receive/otlp.ts";
+import { TABLES } from "./records/columns.ts";
+import { controlSection } from "./records/own-rows.ts";
+import { replaceFile } from "./seal/durable.ts";
+import { openSigner } from "./seal/open-signer.ts";
+import { Sealer } from "./seal/sealer.ts";
+import { CheckpointRecorder } from "./store/checkpoints.ts";
+import { Quarantine } from "./store/quarantine.ts";
+import { createRowStore } from "./store/row-store.ts";
+import { StoreWriter } from "./store/writer.ts";
+import { openStore, prepareTables, readNamed } from "./store-connection.ts";
+import { listenHealth } from "./telemetry/health.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+
+/** Ports in use, as they stand in `<data>/ports.json`. */
+export interface Ports {
+  readonly otlp: number;
+  readonly api: number;
+  readonly health: number;
+  readonly metrics: number;
+  readonly clickhouseHttp: number | null;
+  readonly clickhouseNative: number | null;
+}
+
+/** A server that is ready to serve. */
+export interface RunningServer {
+  readonly ports: Ports;
+  readonly verifierKey: string;
+  /** Takes no more requests, makes everything durable, sealed and stored, and closes all parts in reverse order. */
+  stop(): Promise<void>;
+  /** Resolves with the reason when the server cannot go on. */
+  readonly failed: Promise<unknown>;
+}
+
+/** Requests under way get this long to end, then the store this long to take what is left; the journal keeps the rest. */
+const RECEIVER_GRACE_MS = 10_000;
+const STORE_GRACE_MS = 20_000;
+/** A request's rows may take so many times the bound of its body. */
+const MAX_ENCODED_FACTOR = 4;
+/** Below this share of the journal's bound records can still be taken, but not for long: health says so before senders are refused. */
+const JOURNAL_ALARM = 0.95;
+/** A store that refuses for longer than this is down; a shorter hiccup is not worth an alarm. */
+const STORE_ALARM_MS = 5_000;
+/** A checkpoint that is this many intervals late means that sealing is stuck. */
+const LATE_INTERVALS = 30;
+const VERSION = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+const KIND_NAMES = new Map<Kind, KindName>(Object.entries(TABLES).map(([name, { kind }]) => [kind, name as KindName]));
+const KIND_OF_TABLE = new Map<string, KindName>(Object.entries(TABLES).map(([name, table]) => [table.name, name as KindName]));
+
+/**
+ * Builds every part from the configuration, from the store up to the ports, and starts to serve.
+ * Throws: MeshproofError when a part cannot be opened; those that were open are closed again.
+ */
+export async function startServer(config: Config, { logger }: { logger: Logger }): Promise<RunningServer> {
+  const closers: (() => Promise<unknown>)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) {
+      await close().catch((error: unknown) => logger.error({ err: error }, "a part did not close cleanly"));
+    }
+  };
+  try {
+    return await build(config, logger, closers, closeAll);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function build(config: Config, logger: Logger, closers: (() => Promise<unknown>)[], closeAll: () => Promise<void>): Promise<RunningServer> {
+  const { directory, max_size: journalBytes } = config.storage;
+  const { normalise, seal } = config.processors;
+  const http = config.receivers.otlp.protocols.http;
+  const { clickhouse } = config.exporters;
+  const { api, health_check: healthCheck, tokens: tokenFile } = config.extensions;
+  const startedAtMs = Date.now();
+  const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
+  const onFatal = (error: MeshproofError): void => fail(error);
+
+  const metrics = new Metrics({ withoutTypeSuffix: config.service.telemetry.metrics.without_type_suffix });
+  const tokens = tokenFile.file === "" ? null : parseTokens(readNamed(tokenFile.file).toString("utf8"), tokenFile.file);
+
+  // The log: signer, tree, journal.
+  const signer = await openSigner({ config: seal.signer, origin: seal.origin, directory, logger });
+  let lastPublishedMs = Date.now();
+  let release = (): void => {};
+  let recorder: CheckpointRecorder | undefined;
+  const sealer = await Sealer.open({
+    directory,
+    origin: seal.origin,
+    signer,
+    checkpointIntervalMs: seal.checkpoint_interval,
+    checkpointRecords: seal.checkpoint_records,
+    logger,
+    onFatal,
+    onPublished: (checkpoint) => {
+      lastPublishedMs = Date.now();
+      recorder?.record(checkpoint);
+    },
+    onDurable: () => release(),
+  });
+  closers.push(() => sealer.close());
+
+  const deduplication = http.deduplication.window === 0 ? null : new DeduplicationWindow({ windowMs: http.deduplication.window, maxKeys: http.deduplication.max_keys });
+  let follow: (batch: PlacedBatch) => void = () => {};
+  const journal = await Journal.open({
+    directory: join(directory, "journal"),
+    maxBytes: journalBytes,
+    nextIndex: sealer.signedSize,
+    keyWindowMs: http.deduplication.window,
+    maxKeys: http.deduplication.max_keys,
+    logger,
+    onFatal,
+    onDurable: (batch) => follow(batch),
+    onSynced: (seconds) => metrics.journalSynced(seconds),
+    onRecoveredKey: ({ key, receivedAtNs, rejected, message }) => deduplication?.restore(key, Number(receivedAtNs / 1_000_000n), { rejected, message }),
+  });
+  closers.push(() => journal.close());
+  const logId = await openLogId(directory, journal, { origin: seal.origin, verifierKey: sealer.verifierKey, nowNs: nowNanos() });
+  await sealer.recover(journal.frames(sealer.replayFrom));
+
+  // The store.
+  const store = await openStore(clickhouse, directory, logger);
+  closers.push(() => store.close());
+  const writerClient = store.client("writer", clickhouse.database);
+  closers.push(() => writerClient.close());
+  const stopping = new AbortController();
+  const tables = prepareTables(store, clickhouse, logger, stopping.signal);
+  if (store.engine === null) tables.catch((error: unknown) => stopping.signal.aborted || fail(error));
+  else await tables;
+  recorder = new CheckpointRecorder({ client: writerClient, logId, logger });
+  closers.push(() => recorder.close());
+  const ledger = new FindingLedger();
+  const quarantine = await Quarantine.open(join(directory, "quarantine.jsonl"), logId);
+  closers.push(() => quarantine.close());
+  let storeFailingSinceMs = 0;
+  const writer = new StoreWriter({
+    store: createRowStore({ client: writerClient, logId, database: clickhouse.database, ...(clickhouse.cluster === "" ? {} : { cluster: clickhouse.cluster }), logger }),
+    logId,
+    backlog: (fromIndex) => journal.frames(fromIndex),
+    quarantine,
+    onStored: () => release(),
+    onQuarantined: async ({ table, leafIndex, reason }) => {
+      metrics.rowsQuarantined(KIND_OF_TABLE.get(table)!, 1);
+      const now = nowNanos();
+      ledger.note("quarantined", table, now, 1, reason, [leafIndex]);
+      await pipeline.seal([controlSection(logId, [{ timestampNs: now, controlKind: "quarantined", detail: { table, leaf_index: String(leafIndex), reason } }])], now);
+    },
+    onAttempt: ({ table, rows, durationMs, failed: hasFailed }) => {
+      const kind = KIND_OF_TABLE.get(table)!;
+      if (hasFailed) metrics.rowsFailed(kind, rows);
+      else metrics.rowsStored(kind, rows, durationMs / 1000);
+      storeFailingSinceMs = hasFailed ? storeFailingSinceMs || Date.now() : 0;
+    },
+    logger,
+    maxPendingBytes: clickhouse.max_pending_bytes,
+    batchRows: clickhouse.batch.rows,
+    batchBytes: clickhouse.batch.bytes,
+    batchAgeMs: clickhouse.batch.timeout,
+  });
+  closers.push(() => writer.close());
+  writer.start(journal.firstIndex, journal.durableIndex);
+
+  // From here on what is durable is sealed and stored, in the order of the log; what is both leaves the journal.
+  follow = (batch) => {
+    sealer.append(batch);
+    writer.add(batch);
+    for (const { kind, count } of batch.sections) metrics.recorded(KIND_NAMES.get(kind)!, "", count);
+  };
+  release = () => {
+    journal.release(Math.min(sealer.durableThrough, sealer.publishedSize, writer.storedThrough)).catch(() => {}); // a failing journal calls onFatal
+  };
+
+  // Requests.
+  const normaliser = new Normaliser({ redact: { queryParameters: normalise.redact.query_parameters, headers: normalise.redact.headers } });
+  const encoder = new RequestEncoder({ logId, normaliser, maxRecordBytes: normalise.max_record_size, maxEncodedBytes: http.max_request_body_size * MAX_ENCODED_FACTOR });
+  const pipeline: Pipeline = new Pipeline({
+    encoder,
+    journal,
+    deduplication,
+    ledger,
+    observer: {
+      decoded: (signal, seconds) => metrics.decoded(signal, seconds),
+      accepted: (signal, records, rejected) => metrics.requestAccepted(signal, records, rejected),
+      deduplicated: (signal) => {
+        metrics.requestAccepted(signal, 0, 0);
+        metrics.batchDeduplicated(signal);
+        housekeeping.countDuplicate();
+      },
+    },
+  });
+  const housekeeping: Housekeeping = new Housekeeping({
+    logId,
+    ledger,
+    seal: (sections, nowNs) => pipeline.seal(sections, nowNs),
+    totals: () => ({ records: String(journal.nextIndex), signed: String(sealer.signedSize), stored: String(writer.storedThrough), uptime_ms: String(Date.now() - startedAtMs), clock_ns: String(nowNanos()) }),
+    nextIndex: () => journal.nextIndex,
+    logger,
+  });
+  await housekeeping.start({ version: VERSION, config_sha256: configHash(config), node: process.version, origin: seal.origin });
+  closers.push(async () => {
+    await housekeeping.stop();
+    await sealer.checkpoint();
+    await writer.drain(STORE_GRACE_MS);
+    if (writer.pendingRows > 0) logger.warn({ rows: writer.pendingRows }, "the store did not take these rows in time; they wait in the journal for the next start");
+  });
+
+  const checks = () => [
+    { name: "journal", ok: journal.bytes < journalBytes * JOURNAL_ALARM, detail: `${journal.bytes} of ${journalBytes} bytes` },
+    { name: "store", ok: storeFailingSinceMs === 0 || Date.now() - storeFailingSinceMs < STORE_ALARM_MS, detail: storeFailingSinceMs === 0 ? "answers" : `failing since ${new Date(storeFailingSinceMs).toISOString()}; ${writer.pendingRows} rows wait` },
+    {
+      name: "seal",
+      ok: sealer.size === sealer.publishedSize || Date.now() - lastPublishedMs < seal.checkpoint_interval * LATE_INTERVALS,
+      detail: `${sealer.size - sealer.publishedSize} records under no published checkpoint`,
+    },
+  ];
+  const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs });
+  closers.push(() => health.close());
+  const metricsListener = await metrics.listen(config.service.telemetry.metrics.address);
+  closers.push(() => metricsListener.close());
+  const apiServer = createApiServer({
+    ...api.endpoint,
+    tls: readTls(api.tls),
+    tokens,
+    allowedHosts: hostsOrDefault(api.allowed_hosts),
+    logDirectory: join(directory, "log"),
+    publicLog: api.public_log,
+    logStatus: () => ({
+      origin: seal.origin,
+      logId,
+      verifierKey: sealer.verifierKey,
+      signedSize: String(sealer.signedSize),
+      publishedSize: String(sealer.publishedSize),
+      lag: String(sealer.size - sealer.publishedSize),
+      witnesses: [],
+    }),
+    logger,
+  });
+  const apiAddress = await apiServer.listen();
+  closers.push(() => apiServer.close());
+  const receiver = createReceiver({
+    ...http.endpoint,
+    tls: readTls(http.tls),
+    tokens,
+    allowedHosts: hostsOrDefault(http.allowed_hosts),
+    maxBodyBytes: http.max_request_body_size,
+    maxInFlightBytes: http.max_in_flight_bytes,
+    admissionTimeoutMs: http.admission_timeout,
+    requestTimeoutMs: http.request_timeout,
+    consumer: pipeline,
+    metrics: {
+      accepted: () => {},
+      refused: ({ signal, code, sender }) => {
+        metrics.requestRefused(signal ?? "logs", code, 0);
+        if (signal !== null) ledger.note("refused_batch", sender, nowNanos(), 1, code);
+      },
+      aborted: ({ signal, sender }) => {
+        metrics.requestRefused(signal, "ABORTED", 0);
+        ledger.note("refused_batch", sender, nowNanos(), 1, "the sender went away before the request was complete");
+      },
+    },
+    logger,
+  });
+  metrics.observe(() => ({
+    inFlightBytes: receiver.admission.bytesInFlight,
+    inFlightCapacityBytes: receiver.admission.maxBytes,
+    deduplicationKeys: deduplication?.size ?? 0,
+    journalBytes: journal.bytes,
+    journalCapacityBytes: journalBytes,
+    storeQueueBytes: writer.pendingBytes,
+    storeQueueCapacityBytes: clickhouse.max_pending_bytes,
+    storedThrough: writer.storedThrough,
+    treeSize: sealer.size,
+    signedSize: sealer.signedSize,
+    publishedSize: sealer.publishedSize,
+    checkpointAgeSeconds: (Date.now() - lastPublishedMs) / 1000,
+  }));
+  const otlpAddress = await receiver.listen();
+  closers.push(() => receiver.close(RECEIVER_GRACE_MS));
+
+  const ports: Ports = {
+    otlp: otlpAddress.port,
+    api: apiAddress.port,
+    health: health.port,
+    metrics: metricsListener.port,
+    clickhouseHttp: store.engine?.httpPort ?? null,
+    clickhouseNative: store.engine?.nativePort ?? null,
+  };
+  const portsFile = join(directory, "ports.json");
+  await replaceFile(portsFile, `${JSON.stringify({ ...ports, pid: process.pid })}\n`, 0o644);
+  closers.push(() => rm(portsFile, { force: true }));
+  return {
+    ports,
+    verifierKey: sealer.verifierKey,
+    failed,
+    stop: async () => {
+      stopping.abort();
+      await closeAll();
+    },
+  };
+}
+
+/** No hosts in the configuration means the guard's own default: ours on loopback, any beyond it. */
+function hostsOrDefault(hosts: readonly string[]): readonly string[] | undefined {
+  return hosts.length === 0 ? undefined : hosts;
+}
+
+function readTls(tls: ServerTls | undefined): TlsOptions | undefined {
+  if (tls === undefined) return undefined;
+  return {
+    certificate: readNamed(tls.cert_file),
+    key: readNamed(tls.key_file),
+    ...(tls.client_ca_file === "" ? {} : { clientAuthorities: readNamed(tls.client_ca_file) }),
+    minVersion: `TLSv${tls.min_version}`,
+  };
+}

@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import type { Logger } from "../core/logger.ts";
+import type { StoreClient } from "./client.ts";
+
+/** A checkpoint as the sealer published it. */
+export interface PublishedCheckpoint {
+  readonly size: number;
+  readonly root: Uint8Array;
+  readonly note: string;
+}
+
+/** What the recorder needs. */
+export interface CheckpointRecorderOptions {
+  readonly client: StoreClient;
+  readonly logId: string;
+  readonly logger: Logger;
+  /** One row at most each this long: a checkpoint a second would be a part a second. */
+  readonly intervalMs?: number;
+}
+
+const DEFAULT_INTERVAL_MS = 10_000;
+
+/**
+ * Keeps the newest published checkpoint in the `checkpoints` table, where SQL and `verify` find it.
+ * The files under `<data>` are what counts: a checkpoint that the store did not take is left to the next one.
+ */
+export class CheckpointRecorder {
+  readonly #options: CheckpointRecorderOptions;
+  #newest: (PublishedCheckpoint & { readonly publishedAtMs: number }) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: CheckpointRecorderOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a published checkpoint. Never waits. */
+  record(checkpoint: PublishedCheckpoint): void {
+    this.#newest = { ...checkpoint, publishedAtMs: Date.now() };
+    this.#timer ??= setTimeout(
+      () => this.#write(),
+      this.#options.intervalMs ?? DEFAULT_INTERVAL_MS,
+    ).unref();
+  }
+
+  /** Writes the last one and stops. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#write();
+    await this.#writing;
+  }
+
+  #write(): void {
+    this.#timer = undefined;
+    const checkpoint = this.#newest;
+    if (checkpoint === undefined) return;
+    this.#newest = undefined;
+    this.#writing = this.#insert(checkpoint).catch((error: unknown) => {
+      this.#options.logger.warn(
+        { size: checkpoint.size, error: error instanceof Error ? error.message : String(error) },
+        "ClickHouse did not take a checkpoint; the next one follows",
+      );
+    });
+  }
+
+  async #insert({
+    size,
+    root,
+    note,
+    publishedAtMs,
+  }: PublishedCheckpoint & { readonly publishedAtMs: number }): Promise<void> {
+    const { client, logId } = this.#options;
+    const token = createHash("sha256").update(`${logId} ${size} ${note}`).digest("hex");
+    await client.command(
+      `INSERT INTO checkpoints (LogId, TreeSize, RootHash, Note, PublishedAt)
+       SELECT {log:String}, {size:UInt64}, {root:String}, {note:String}, fromUnixTimestamp64Milli({at:Int64})`,
+      { log: logId, size, root: Buffer.from(root).toString("hex"), note, at: publishedAtMs },
+      { settings: { async_insert: 0, insert_deduplication_token: token } },
+    );
+  }
+}

@@ -1,0 +1,48 @@
+import { onCluster } from "./schema.ts";
+import { quoteIdentifier } from "./sql.ts";
+
+/** The roles that a remote server needs. Users get them by `GRANT meshproof_writer TO …`. */
+export const ROLES = {
+  admin: "meshproof_admin",
+  writer: "meshproof_writer",
+  reader: "meshproof_reader",
+} as const;
+
+/**
+ * The statements that make the three roles on a remote server, as the embedded one has them as users:
+ * `admin` creates tables and drops expired partitions, `writer` inserts and reads but changes nothing, `reader` (Grafana, people) reads within limits.
+ * They name no password and no user.
+ */
+export function grantStatements({
+  database,
+  cluster,
+}: {
+  readonly database: string;
+  readonly cluster?: string;
+}): readonly string[] {
+  const on = onCluster(cluster);
+  const everything = `${quoteIdentifier(database)}.*`;
+  const profile = "meshproof_reader_limits";
+  return [
+    ...Object.values(ROLES).map((role) => `CREATE ROLE IF NOT EXISTS ${role}${on}`),
+    `GRANT${on} CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER TABLE, DROP TABLE, TRUNCATE, OPTIMIZE, SELECT, INSERT, SHOW ON ${everything} TO ${ROLES.admin}`,
+    `GRANT${on} SELECT ON system.columns TO ${ROLES.admin}, ${ROLES.writer}`,
+    `GRANT${on} INSERT, SELECT ON ${everything} TO ${ROLES.writer}`,
+    // To see that an INSERT whose connection was lost has come to its end.
+    `GRANT${on} SELECT ON system.processes TO ${ROLES.writer}`,
+    ...(cluster === undefined
+      ? []
+      : [
+          `GRANT${on} CLUSTER ON *.* TO ${ROLES.admin}`,
+          `GRANT${on} REMOTE ON *.* TO ${ROLES.writer}, ${ROLES.reader}`,
+        ]),
+    `GRANT${on} SELECT, SHOW ON ${everything} TO ${ROLES.reader}`,
+    [
+      `CREATE SETTINGS PROFILE IF NOT EXISTS ${profile}${on} SETTINGS readonly = 1,`,
+      "max_execution_time = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY,",
+      "max_memory_usage = 2000000000, max_result_rows = 1000000, max_concurrent_queries_for_user = 16,",
+      "output_format_json_quote_64bit_integers = 1",
+      `TO ${ROLES.reader}`,
+    ].join(" "),
+  ];
+}

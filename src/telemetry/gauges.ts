@@ -1,0 +1,69 @@
+/** What is read at each scrape; the server gives it. All of it must be cheap to read. */
+export interface Readings {
+  /** Bytes of request bodies in memory, and their bound. */
+  readonly inFlightBytes: number;
+  readonly inFlightCapacityBytes: number;
+  readonly deduplicationKeys: number;
+  /** Bytes of the journal on disk, and their bound. */
+  readonly journalBytes: number;
+  readonly journalCapacityBytes: number;
+  /** Bytes of rows in memory that wait for the store, and their bound. */
+  readonly storeQueueBytes: number;
+  readonly storeQueueCapacityBytes: number;
+  /** Leaf index below which every record is in the store. */
+  readonly storedThrough: number;
+  /** Records folded into the tree; in the newest signed and in the newest published checkpoint. */
+  readonly treeSize: number;
+  readonly signedSize: number;
+  readonly publishedSize: number;
+  /** Seconds since the newest checkpoint was published. */
+  readonly checkpointAgeSeconds: number;
+}
+
+/** Name and help of the gauge of each reading. Names of the Collector where it has the same thing. */
+export const GAUGES: {
+  readonly [Reading in keyof Readings]: readonly [name: string, help: string];
+} = {
+  inFlightBytes: [
+    "meshproof_receiver_in_flight_bytes",
+    "Bytes of request bodies in memory, after decompression.",
+  ],
+  inFlightCapacityBytes: [
+    "meshproof_receiver_in_flight_capacity_bytes",
+    "Bound of meshproof_receiver_in_flight_bytes (max_in_flight_bytes).",
+  ],
+  deduplicationKeys: [
+    "meshproof_deduplication_keys",
+    "Batches that are remembered, so that a second arrival is not stored twice.",
+  ],
+  journalBytes: [
+    "meshproof_journal_bytes",
+    "Bytes of the journal on disk: records that are not yet both sealed and stored, and what shares a segment with them.",
+  ],
+  journalCapacityBytes: [
+    "meshproof_journal_capacity_bytes",
+    "Bound of meshproof_journal_bytes (storage.max_size).",
+  ],
+  storeQueueBytes: [
+    "otelcol_exporter_queue_size",
+    "Current size of the sending queue, in bytes of rows (not in batches).",
+  ],
+  storeQueueCapacityBytes: [
+    "otelcol_exporter_queue_capacity",
+    "Fixed capacity of the sending queue, in bytes of rows (max_pending_bytes).",
+  ],
+  storedThrough: [
+    "meshproof_stored_through",
+    "Leaf index below which every record is in ClickHouse.",
+  ],
+  treeSize: ["meshproof_tree_size", "Records in the Merkle tree."],
+  signedSize: ["meshproof_signed_tree_size", "Records under the newest signed checkpoint."],
+  publishedSize: [
+    "meshproof_published_tree_size",
+    "Records under the newest published checkpoint.",
+  ],
+  checkpointAgeSeconds: [
+    "meshproof_checkpoint_age_seconds",
+    "Seconds since the newest checkpoint was published.",
+  ],
+};

@@ -1,0 +1,87 @@
+import { stderr } from "node:process";
+import { styleText } from "node:util";
+import { destination, pino, stdSerializers } from "pino";
+import type { Logger } from "../core/logger.ts";
+
+export interface LoggerOptions {
+  readonly level: "debug" | "info" | "warn" | "error";
+  /** `auto` is `console` on a terminal and `json` elsewhere. */
+  readonly encoding: "auto" | "console" | "json";
+  /** Where lines go; standard error when absent, written synchronously, so that the last words of a process are not lost. */
+  readonly stream?: { write(line: string): unknown; readonly isTTY?: boolean };
+}
+
+/** Fields whose values are never written, at the top and one level down. Records' contents are not logged at all. */
+const SECRET_FIELDS = ["password", "token", "secret", "authorization", "cookie", "privateKey"];
+
+/** The process's own log: one JSON object or one line for people an event. */
+export function createLogger(options: LoggerOptions): Logger {
+  const stream = options.stream ?? destination({ fd: 2, sync: true });
+  const isTerminal = options.stream === undefined ? stderr.isTTY : options.stream.isTTY === true;
+  const isConsole = options.encoding === "console" || (options.encoding === "auto" && isTerminal);
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: stdSerializers.err, error: stdSerializers.err },
+      redact: {
+        paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`]),
+        censor: "[redacted]",
+      },
+    },
+    isConsole
+      ? { write: (line: string) => void stream.write(toConsole(line, isTerminal)) }
+      : stream,
+  );
+}
+
+/** A line as pino writes it. */
+interface Line {
+  readonly level: LoggerOptions["level"];
+  readonly time: string;
+  readonly msg?: string;
+  readonly [field: string]: unknown;
+}
+
+const LEVEL_STYLES = { debug: "dim", info: "cyan", warn: "yellow", error: "red" } as const;
+
+/** `20:20:28.123 warn  the message  field=value`; the stack of an error follows on lines of its own. */
+function toConsole(line: string, isTerminal: boolean): string {
+  const { level, time, msg, ...fields } = JSON.parse(line) as Line;
+  const paint = (style: (typeof LEVEL_STYLES)[keyof typeof LEVEL_STYLES], text: string): string =>
+    isTerminal ? styleText(style, text, { stream: stderr }) : text;
+  const words = [
+    paint("dim", time.slice(11, 23)),
+    paint(LEVEL_STYLES[level], level.padEnd(5)),
+    escapeControls(msg ?? ""),
+  ];
+  const stacks: string[] = [];
+  for (const [name, value] of Object.entries(fields)) {
+    const isError =
+      typeof value === "object" && value !== null && "stack" in value && "message" in value;
+    words.push(
+      paint("dim", escapeControls(`${name}=${isError ? String(value.message) : toWord(value)}`)),
+    );
+    if (isError)
+      stacks.push(
+        ...String(value.stack)
+          .split("\n")
+          .map((frame) => `    ${escapeControls(frame)}`),
+      );
+  }
+  return `${[words.join(" "), ...stacks].join("\n")}\n`;
+}
+
+function toWord(value: unknown): string {
+  return typeof value === "string" && !/[\s"]/.test(value) ? value : JSON.stringify(value);
+}
+
+/** Text from outside must not move a reader's cursor, colour the terminal or look like a line of its own. */
+function escapeControls(text: string): string {
+  return text.replace(
+    /\p{Cc}/gu,
+    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

@@ -1,0 +1,313 @@
+import { getHeapStatistics } from "node:v8";
+import type { Attributes, Counter, Histogram, Meter } from "@opentelemetry/api";
+import {
+  DataPointType,
+  MeterProvider,
+  MetricReader,
+  type MetricData,
+} from "@opentelemetry/sdk-metrics";
+import type { KindName } from "../core/kinds.ts";
+import { GAUGES, type Readings } from "./gauges.ts";
+import { listen, type Listener } from "./listener.ts";
+import { formatFamilies, PROMETHEUS_CONTENT_TYPE, type Family } from "./prometheus.ts";
+
+export type Signal = "logs" | "traces";
+
+export interface MetricsOptions {
+  /** Name counters as the Collector does by default, without `_total`. */
+  readonly withoutTypeSuffix: boolean;
+}
+
+const RECEIVER: Attributes = { receiver: "otlp", transport: "http" };
+const EXPORTER: Attributes = { exporter: "clickhouse" };
+const ITEMS = { logs: "log_records", traces: "spans" } as const;
+const ITEM_WORDS = { logs: "log records", traces: "spans" } as const;
+
+/** Upper bounds in seconds. An fsync takes about 4 ms, a body of 64 MiB decodes in under 2 s. */
+const SECONDS_BUCKETS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+
+type PerSignal = Readonly<Record<Signal, Counter>>;
+
+/**
+ * What the process counts about itself, and its scrape endpoint. Every method is called once a batch, never once a record.
+ */
+export class Metrics {
+  readonly #reader = new ScrapeReader();
+  readonly #provider = new MeterProvider({ readers: [this.#reader] });
+  readonly #meter: Meter = this.#provider.getMeter("meshproof");
+  readonly #typeSuffix: string;
+
+  readonly #accepted = this.#perSignal(
+    "otelcol_receiver_accepted_",
+    (items) => `Number of ${items} successfully pushed into the pipeline.`,
+    RECEIVER,
+  );
+  readonly #refused = this.#perSignal(
+    "otelcol_receiver_refused_",
+    (items) => `Number of ${items} that could not be pushed into the pipeline.`,
+    RECEIVER,
+  );
+  readonly #failed = this.#perSignal(
+    "otelcol_receiver_failed_",
+    (items) =>
+      `Number of ${items} that failed to be processed by the receiver due to internal errors.`,
+    RECEIVER,
+  );
+  readonly #sent = this.#perSignal(
+    "otelcol_exporter_sent_",
+    (items) => `Number of ${items} successfully sent to destination.`,
+    EXPORTER,
+  );
+  readonly #sendFailed = this.#perSignal(
+    "otelcol_exporter_send_failed_",
+    (items) => `Number of ${items} in failed attempts to send to destination; each is tried again.`,
+    EXPORTER,
+  );
+  readonly #requests = this.#counter(
+    "otelcol_receiver_requests",
+    "Number of requests, by outcome: success, refused (the sender's fault or overload) or failure.",
+  );
+  readonly #refusedRequests = this.#counter(
+    "meshproof_receiver_refused_requests",
+    "Requests that were refused whole, by error code.",
+  );
+  readonly #rejected = this.#counter(
+    "meshproof_receiver_rejected_records",
+    "Records rejected alone, by partial success.",
+  );
+  readonly #deduplicated = this.#counter(
+    "meshproof_deduplicated_batches",
+    "Batches that had arrived before and were not stored again.",
+  );
+  readonly #records = this.#counter(
+    "meshproof_records",
+    "Records made durable, by kind and dialect.",
+  );
+  readonly #stored = this.#counter(
+    "meshproof_stored_records",
+    "Records stored in ClickHouse, by kind.",
+  );
+  readonly #quarantined = this.#counter(
+    "meshproof_quarantined_rows",
+    "Rows that ClickHouse refused and that were put into the quarantine file.",
+  );
+  readonly #decodeSeconds = this.#seconds(
+    "meshproof_decode_duration_seconds",
+    "Time from a request's body to its encoded rows.",
+  );
+  readonly #fsyncSeconds = this.#seconds(
+    "meshproof_journal_fsync_duration_seconds",
+    "Time of one write and fsync of the journal; many requests share one.",
+  );
+  readonly #insertSeconds = this.#seconds(
+    "meshproof_insert_duration_seconds",
+    "Time of one INSERT into ClickHouse.",
+  );
+
+  constructor(options: MetricsOptions) {
+    this.#typeSuffix = options.withoutTypeSuffix ? "" : "_total";
+    this.#observeProcess();
+  }
+
+  /** A request was answered with 200: how many records it brought, and how many of them were rejected alone. */
+  requestAccepted(signal: Signal, accepted: number, rejected: number): void {
+    this.#requests.add(1, { ...RECEIVER, outcome: "success" });
+    this.#accepted[signal].add(accepted, RECEIVER);
+    if (rejected === 0) return;
+    this.#refused[signal].add(rejected, RECEIVER);
+    this.#rejected.add(rejected, { signal });
+  }
+
+  /** A request was refused whole, by the sender's fault or for overload. `records` is 0 where it was not decoded. */
+  requestRefused(signal: Signal, code: string, records: number): void {
+    this.#requests.add(1, { ...RECEIVER, outcome: "refused" });
+    this.#refusedRequests.add(1, { signal, code });
+    this.#refused[signal].add(records, RECEIVER);
+  }
+
+  /** A request failed by an error of ours. */
+  requestFailed(signal: Signal, records: number): void {
+    this.#requests.add(1, { ...RECEIVER, outcome: "failure" });
+    this.#failed[signal].add(records, RECEIVER);
+  }
+
+  /** A batch came again and was answered as the first time. */
+  batchDeduplicated(signal: Signal): void {
+    this.#deduplicated.add(1, { signal });
+  }
+
+  /** A body was turned into rows. */
+  decoded(signal: Signal, seconds: number): void {
+    this.#decodeSeconds.record(seconds, { signal });
+  }
+
+  /** `count` records of one kind and dialect (empty for kinds that have none) are durable. */
+  recorded(kind: KindName, dialect: string, count: number): void {
+    this.#records.add(count, { kind, dialect });
+  }
+
+  journalSynced(seconds: number): void {
+    this.#fsyncSeconds.record(seconds);
+  }
+
+  /** One INSERT succeeded. */
+  rowsStored(kind: KindName, rows: number, seconds: number): void {
+    this.#insertSeconds.record(seconds, { kind });
+    this.#stored.add(rows, { kind });
+    const signal = signalOf(kind);
+    if (signal !== undefined) this.#sent[signal].add(rows, EXPORTER);
+  }
+
+  /** One INSERT failed and will be tried again. */
+  rowsFailed(kind: KindName, rows: number): void {
+    const signal = signalOf(kind);
+    if (signal !== undefined) this.#sendFailed[signal].add(rows, EXPORTER);
+  }
+
+  rowsQuarantined(kind: KindName, rows: number): void {
+    this.#quarantined.add(rows, { kind });
+  }
+
+  /** Registers where the gauges are read from, at each scrape. Called once, when every part stands. */
+  observe(read: () => Readings): void {
+    const gauges = Object.entries(GAUGES).map(([reading, [name, description]]) => ({
+      reading: reading as keyof Readings,
+      gauge: this.#meter.createObservableGauge(name, { description }),
+      attributes: name.startsWith("otelcol_exporter_") ? EXPORTER : {},
+    }));
+    this.#meter.addBatchObservableCallback(
+      (result) => {
+        const readings = read();
+        for (const { reading, gauge, attributes } of gauges)
+          result.observe(gauge, readings[reading], attributes);
+      },
+      gauges.map(({ gauge }) => gauge),
+    );
+  }
+
+  /** The answer to a scrape, in the text format of Prometheus. */
+  async scrape(): Promise<string> {
+    const { resourceMetrics } = await this.#reader.collect();
+    return formatFamilies(
+      resourceMetrics.scopeMetrics.flatMap(({ metrics }) =>
+        metrics.flatMap((metric) => this.#toFamily(metric)),
+      ),
+    );
+  }
+
+  /** Serves `/metrics`. */
+  async listen(endpoint: { readonly host: string; readonly port: number }): Promise<Listener> {
+    return listen(endpoint, "/metrics", async () => ({
+      status: 200,
+      contentType: PROMETHEUS_CONTENT_TYPE,
+      body: await this.scrape(),
+    }));
+  }
+
+  /** Names and values of the Collector's service telemetry (opentelemetry-collector, service/documentation.md). */
+  #observeProcess(): void {
+    const meter = this.#meter;
+    const uptime = meter.createObservableCounter("otelcol_process_uptime", {
+      description: "Uptime of the process in seconds.",
+    });
+    const cpu = meter.createObservableCounter("otelcol_process_cpu_seconds", {
+      description: "Total CPU user and system time in seconds.",
+    });
+    const rss = meter.createObservableGauge("otelcol_process_memory_rss", {
+      description: "Total physical memory (resident set size) in bytes.",
+    });
+    const heap = meter.createObservableGauge("otelcol_process_runtime_heap_alloc_bytes", {
+      description: "Bytes of the JavaScript heap in use.",
+    });
+    meter.addBatchObservableCallback(
+      (result) => {
+        const { user, system } = process.cpuUsage();
+        result.observe(uptime, process.uptime());
+        result.observe(cpu, (user + system) / 1e6);
+        result.observe(rss, process.memoryUsage.rss());
+        result.observe(heap, getHeapStatistics().used_heap_size);
+      },
+      [uptime, cpu, rss, heap],
+    );
+  }
+
+  #counter(name: string, description: string): Counter {
+    return this.#meter.createCounter(name, { description });
+  }
+
+  /** A counter for each signal, at 0 from the start, so that a dashboard tells "none" from "not there". */
+  #perSignal(
+    prefix: string,
+    describe: (items: string) => string,
+    attributes: Attributes,
+  ): PerSignal {
+    const create = (signal: Signal): Counter => {
+      const counter = this.#counter(`${prefix}${ITEMS[signal]}`, describe(ITEM_WORDS[signal]));
+      counter.add(0, attributes);
+      return counter;
+    };
+    return { logs: create("logs"), traces: create("traces") };
+  }
+
+  #seconds(name: string, description: string): Histogram {
+    return this.#meter.createHistogram(name, {
+      description,
+      unit: "s",
+      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
+    });
+  }
+
+  #toFamily(metric: MetricData): Family[] {
+    const { name, description: help } = metric.descriptor;
+    switch (metric.dataPointType) {
+      case DataPointType.SUM:
+        return [
+          {
+            name: `${name}${this.#typeSuffix}`,
+            help,
+            type: "counter",
+            points: metric.dataPoints.map(toPoint),
+          },
+        ];
+      case DataPointType.GAUGE:
+        return [{ name, help, type: "gauge", points: metric.dataPoints.map(toPoint) }];
+      case DataPointType.HISTOGRAM:
+        return [
+          {
+            name,
+            help,
+            type: "histogram",
+            points: metric.dataPoints.map(({ attributes, value }) => ({
+              labels: attributes,
+              value: {
+                boundaries: value.buckets.boundaries,
+                counts: value.buckets.counts,
+                sum: value.sum ?? 0,
+                count: value.count,
+              },
+            })),
+          },
+        ];
+      default:
+        return []; // exponential histograms: none is created here
+    }
+  }
+}
+
+function toPoint({ attributes, value }: { attributes: Attributes; value: number }) {
+  return { labels: attributes, value };
+}
+
+/** Under which of the Collector's names a stored row counts: those that came in, not what we add. */
+function signalOf(kind: KindName): Signal | undefined {
+  if (kind === "span") return "traces";
+  return kind === "access" || kind === "log" ? "logs" : undefined;
+}
+
+/** Collects when a scrape asks, and at no other time. */
+class ScrapeReader extends MetricReader {
+  protected override async onShutdown(): Promise<void> {}
+  protected override async onForceFlush(): Promise<void> {}
+}

@@ -1,0 +1,246 @@
+import { type KeyObject, createHash, createPublicKey, verify } from "node:crypto";
+import { MeshproofError } from "../core/errors.ts";
+
+/** Signed notes: C2SP signed-note v1.0.0. */
+
+/** Signature type of a plain Ed25519 signature over the note's text ("Signature types"). */
+export const ED25519_TYPE = 0x01;
+/** Bytes of an Ed25519 public key, and of a signature. */
+export const ED25519_KEY_LENGTH = 32;
+export const ED25519_SIGNATURE_LENGTH = 64;
+
+/** The standard asks for at least 16; golang.org/x/mod/sumdb/note stops at 100 lines and 1 MB, and so do we. */
+const MAX_SIGNATURES = 100;
+const MAX_NOTE_LENGTH = 1_000_000;
+
+/** Types whose key ID is SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4]; 0x02 hashes otherwise, others are not assigned. */
+const TYPES_WITH_STANDARD_ID: ReadonlySet<number> = new Set([ED25519_TYPE, 0x04, 0x05, 0x06]);
+
+/** The fixed DER in front of an Ed25519 public key in a SubjectPublicKeyInfo (RFC 8410, section 4). */
+const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+
+// oxlint-disable-next-line no-control-regex -- the standard forbids exactly these ("Format")
+const CONTROL = /[\u0000-\u0009\u000b-\u001f]/;
+
+const SIGNATURE_PREFIX = "— "; // U+2014, space
+
+/** One signature line. */
+export interface NoteSignature {
+  readonly name: string;
+  readonly keyId: number;
+  readonly signature: Uint8Array;
+}
+
+/** A note as it was read: nothing in it is to be trusted before `verifyNote`. */
+export interface Note {
+  /** The signed text, final newline included. */
+  readonly text: string;
+  readonly signatures: readonly NoteSignature[];
+}
+
+/** A public key that may verify notes, of any signature type. */
+export interface VerifierKey {
+  readonly name: string;
+  readonly keyId: number;
+  readonly type: number;
+  readonly publicKey: Uint8Array;
+}
+
+/** What signs the text of a note; `sign` gives the bytes that follow the key ID. */
+export interface NoteSigner {
+  readonly name: string;
+  readonly keyId: number;
+  sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/** May `name` name a key? Not empty, no Unicode space, no "+", no control character. */
+export function isKeyName(name: string): boolean {
+  return /^[^\p{White_Space}+]+$/u.test(name) && !CONTROL.test(name) && name.isWellFormed();
+}
+
+/** Key ID: the first four bytes of SHA-256(name ‖ 0x0A ‖ type ‖ public key), as a number. */
+export function keyId(name: string, type: number, publicKey: Uint8Array): number {
+  return createHash("sha256")
+    .update(name)
+    .update(Buffer.of(0x0a, type))
+    .update(publicKey)
+    .digest()
+    .readUInt32BE(0);
+}
+
+/** The verifier key (vkey) as text: `<name>+<8 hex digits of the key ID>+<base64 of type and public key>`. */
+export function formatVerifierKey(key: VerifierKey): string {
+  return `${key.name}+${hexId(key.keyId)}+${Buffer.concat([Buffer.of(key.type), key.publicKey]).toString("base64")}`;
+}
+
+/**
+ * The verifier key that `text` spells. A type that is not known here parses too; `verifyNote` passes over its signatures.
+ * Throws: KEY_INVALID when the text is of another form or its key ID is not that of its key.
+ */
+export function parseVerifierKey(text: string): VerifierKey {
+  const wrong = (expected: string): MeshproofError =>
+    new MeshproofError("KEY_INVALID", `verifier key ${JSON.stringify(text)}: expected ${expected}`);
+  // The base64 may contain "+" itself: split at the first two.
+  const match = /^([^+]*)\+([0-9a-f]{8})\+(.*)$/su.exec(text);
+  if (match === null) throw wrong("<name>+<8 lower-case hex digits>+<base64>");
+  const [, name, id, base64] = match as unknown as [string, string, string, string];
+  if (!isKeyName(name)) throw wrong('a name without spaces and without "+"');
+  const bytes = decodeBase64(base64);
+  if (bytes === null || bytes.length < 2) throw wrong("the base64 of the key type and the key");
+  const key: VerifierKey = {
+    name,
+    keyId: Number.parseInt(id, 16),
+    type: bytes[0]!,
+    publicKey: bytes.subarray(1),
+  };
+  if (key.type === ED25519_TYPE && key.publicKey.length !== ED25519_KEY_LENGTH)
+    throw wrong(`an Ed25519 key of ${ED25519_KEY_LENGTH} bytes, got ${key.publicKey.length}`);
+  if (TYPES_WITH_STANDARD_ID.has(key.type) && keyId(name, key.type, key.publicKey) !== key.keyId)
+    throw wrong(`the key ID ${hexId(keyId(name, key.type, key.publicKey))}`);
+  return key;
+}
+
+/** The text of a signed note: `text`, a blank line, and a line for each signature. */
+export function formatNote(text: string, signatures: readonly NoteSignature[]): string {
+  let note = `${text}\n`;
+  for (const { name, keyId: id, signature } of signatures) {
+    const bytes = Buffer.alloc(4 + signature.length);
+    bytes.writeUInt32BE(id);
+    bytes.set(signature, 4);
+    note += `${SIGNATURE_PREFIX}${name} ${bytes.toString("base64")}\n`;
+  }
+  return note;
+}
+
+/**
+ * `text` signed by each of `signers`, in their order, as the text of a note.
+ * Throws: NOTE_INVALID when the text cannot be signed: it must end in a newline and hold no other control character.
+ */
+export async function signNote(text: string, signers: readonly NoteSigner[]): Promise<string> {
+  checkText(text);
+  const message = Buffer.from(text);
+  return formatNote(
+    text,
+    await Promise.all(
+      signers.map(async (signer) => ({
+        name: signer.name,
+        keyId: signer.keyId,
+        signature: await signer.sign(message),
+      })),
+    ),
+  );
+}
+
+/**
+ * The text and the signatures of a note. No signature is verified.
+ * Throws: NOTE_INVALID when `note` is not a signed note to the letter.
+ */
+export function parseNote(note: string | Uint8Array): Note {
+  const whole = typeof note === "string" ? note : decodeUtf8(note);
+  if (whole.length > MAX_NOTE_LENGTH)
+    throw invalid(`expected at most ${MAX_NOTE_LENGTH} characters, got ${whole.length}`);
+  checkCharacters(whole);
+  // The text may hold blank lines; the last one ends it.
+  const split = whole.lastIndexOf("\n\n");
+  if (split < 0) throw invalid("expected a blank line between text and signatures");
+  const text = whole.slice(0, split + 1);
+  if (!whole.endsWith("\n")) throw invalid("expected a newline at the end");
+  const lines = whole
+    .slice(split + 2)
+    .split("\n")
+    .slice(0, -1);
+  if (lines.length === 0) throw invalid("expected at least one signature");
+  if (lines.length > MAX_SIGNATURES)
+    throw invalid(`expected at most ${MAX_SIGNATURES} signatures, got ${lines.length}`);
+  return { text, signatures: lines.map(parseSignature) };
+}
+
+/**
+ * The signatures of `note` that verified, one for each key at most. Those of keys that are not in `keys`, or of a type
+ * that is not known here, are passed over.
+ * Throws: NOTE_INVALID when a signature of a known key does not verify, whatever the others say, and when none is of a known key.
+ */
+export function verifyNote(note: Note, keys: readonly VerifierKey[]): NoteSignature[] {
+  const verified = new Map<VerifierKey, NoteSignature>();
+  const message = Buffer.from(note.text);
+  for (const signature of note.signatures) {
+    const key = keys.find(
+      (known) =>
+        known.type === ED25519_TYPE &&
+        known.keyId === signature.keyId &&
+        known.name === signature.name,
+    );
+    if (key === undefined) continue;
+    const { length } = signature.signature;
+    if (
+      length !== ED25519_SIGNATURE_LENGTH ||
+      !verify(null, message, ed25519PublicKey(key.publicKey), signature.signature)
+    ) {
+      throw invalid(`the signature by ${key.name}+${hexId(key.keyId)} does not verify`);
+    }
+    verified.set(key, signature);
+  }
+  if (verified.size === 0) {
+    const signedBy = note.signatures
+      .map(({ name, keyId: id }) => `${name}+${hexId(id)}`)
+      .join(", ");
+    throw invalid(
+      `expected a signature by ${keys.map((key) => `${key.name}+${hexId(key.keyId)}`).join(" or ") || "a known key"}, got ${signedBy}`,
+    );
+  }
+  return [...verified.values()];
+}
+
+/** The key object of a raw Ed25519 public key. */
+export function ed25519PublicKey(publicKey: Uint8Array): KeyObject {
+  return createPublicKey({
+    key: Buffer.concat([ED25519_SPKI_PREFIX, publicKey]),
+    format: "der",
+    type: "spki",
+  });
+}
+
+/** The bytes of standard base64 with padding, or null when `text` is not the one canonical spelling of them (RFC 4648, section 3.5). */
+export function decodeBase64(text: string): Uint8Array | null {
+  const bytes = Buffer.from(text, "base64");
+  return bytes.toString("base64") === text ? bytes : null;
+}
+
+/** A key ID as it stands in a verifier key. */
+function hexId(id: number): string {
+  return id.toString(16).padStart(8, "0");
+}
+
+function parseSignature(line: string): NoteSignature {
+  const [name, base64, ...rest] = line.startsWith(SIGNATURE_PREFIX)
+    ? line.slice(SIGNATURE_PREFIX.length).split(" ")
+    : [];
+  if (name === undefined || base64 === undefined || rest.length > 0 || !isKeyName(name))
+    throw invalid(`expected a signature line "— <name> <base64>", got ${JSON.stringify(line)}`);
+  const bytes = decodeBase64(base64);
+  if (bytes === null || bytes.length < 5)
+    throw invalid(`expected the base64 of a key ID and a signature, got ${JSON.stringify(base64)}`);
+  return { name, keyId: Buffer.from(bytes).readUInt32BE(0), signature: bytes.subarray(4) };
+}
+
+function checkText(text: string): void {
+  if (!text.endsWith("\n")) throw invalid("expected a text that ends in a newline");
+  checkCharacters(text);
+}
+
+function checkCharacters(text: string): void {
+  if (CONTROL.test(text)) throw invalid("expected no control character but newline");
+  if (!text.isWellFormed()) throw invalid("expected valid Unicode");
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new MeshproofError("NOTE_INVALID", "signed note: expected valid UTF-8", { cause });
+  }
+}
+
+function invalid(what: string): MeshproofError {
+  return new MeshproofError("NOTE_INVALID", `signed note: ${what}`);
+}

@@ -1,0 +1,83 @@
+import { MeshproofError } from "../core/errors.ts";
+import { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
+import { HASH_LENGTH } from "./merkle.ts";
+import { type VerifierKey, decodeBase64 } from "./note.ts";
+import { checkInclusion } from "./prove.ts";
+
+/** A proof that can be checked with nothing but the log's verifier key: C2SP tlog-proof. Files end in `.tlog-proof`. */
+export interface LogProof {
+  readonly index: number;
+  /** The inclusion proof, leaf side first. */
+  readonly hashes: readonly Uint8Array[];
+  /** The checkpoint as the log issued it: a signed note, verbatim. */
+  readonly checkpoint: string;
+  /** Bytes that no signature covers, or null: for us, the row from which the entry is computed. */
+  readonly extra: Uint8Array | null;
+}
+
+const HEADER = "c2sp.org/tlog-proof@v1";
+/** Longer than any inclusion proof in a tree of fewer than 2^53 leaves. */
+const MAX_HASHES = 63;
+
+/** The proof as text. */
+export function formatProof(proof: LogProof): string {
+  const lines = [HEADER];
+  if (proof.extra !== null) lines.push(`extra ${Buffer.from(proof.extra).toString("base64")}`);
+  lines.push(`index ${proof.index}`);
+  for (const hash of proof.hashes) lines.push(Buffer.from(hash).toString("base64"));
+  return `${lines.join("\n")}\n\n${proof.checkpoint}`;
+}
+
+/**
+ * The proof that `text` spells; nothing in it is verified. Base64 must be canonical, so that one proof has one spelling.
+ * Throws: PROOF_INVALID when it is not a proof of version 1 to the letter. The checkpoint is left as it is.
+ */
+export function parseProof(text: string): LogProof {
+  const split = text.indexOf("\n\n");
+  if (split < 0) throw invalid("an empty line before the checkpoint", text.slice(0, 80));
+  const lines = text.slice(0, split).split("\n");
+  const header = lines.shift()!;
+  if (header !== HEADER) throw invalid(`the first line ${HEADER}`, header);
+  const extra = lines[0]?.startsWith("extra ")
+    ? base64(lines.shift()!.slice("extra ".length))
+    : null;
+  const index = /^index (0|[1-9][0-9]{0,15})$/.exec(lines[0] ?? "")?.[1];
+  if (index === undefined || !Number.isSafeInteger(Number(index)))
+    throw invalid("a line index <decimal below 2^53>", lines[0] ?? "nothing");
+  if (lines.length - 1 > MAX_HASHES)
+    throw invalid(`at most ${MAX_HASHES} hashes`, String(lines.length - 1));
+  const hashes = lines.slice(1).map(base64);
+  const wrong = hashes.find((hash) => hash.length !== HASH_LENGTH);
+  if (wrong !== undefined) throw invalid(`hashes of ${HASH_LENGTH} bytes`, `${wrong.length} bytes`);
+  return { index: Number(index), hashes, checkpoint: text.slice(split + 2), extra };
+}
+
+/**
+ * The checkpoint that `proof` leads to, when it proves that the leaf with hash `leaf` stands in the log `origin`.
+ * Whoever calls computes `leaf` from the record, never from `extra` alone without looking at what the row says.
+ * Throws: NOTE_INVALID when the checkpoint is not signed by one of `keys` under that origin, PROOF_RANGE or PROOF_INVALID
+ * when the inclusion proof does not lead to its root.
+ */
+export function checkProof(
+  proof: LogProof,
+  leaf: Uint8Array,
+  origin: string,
+  keys: readonly VerifierKey[],
+): Checkpoint {
+  const checkpoint = openCheckpoint(proof.checkpoint, origin, keys);
+  checkInclusion(proof.hashes, proof.index, checkpoint.size, leaf, checkpoint.root);
+  return checkpoint;
+}
+
+function base64(text: string): Uint8Array {
+  const bytes = decodeBase64(text);
+  if (bytes === null) throw invalid("canonical base64", text);
+  return bytes;
+}
+
+function invalid(expected: string, got: string): MeshproofError {
+  return new MeshproofError(
+    "PROOF_INVALID",
+    `tlog-proof: expected ${expected}, got ${JSON.stringify(got.slice(0, 200))}`,
+  );
+}

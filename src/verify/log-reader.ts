@@ -1,0 +1,45 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { bundlePrefix, formatTilePath, TILE_WIDTH, type TilePath } from "../tlog/tiles.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
+
+/** Where the verifier gets the log from: C2SP tlog-tiles, wherever they lie. */
+export interface LogReader {
+  /** The newest published checkpoint, a signed note; null when there is none. */
+  checkpoint(): Promise<string | null>;
+  /** The bytes of a tile or entry bundle; null when it is missing. A partial one may be given as the beginning of the full one. */
+  tile(path: TilePath): Promise<Uint8Array | null>;
+}
+
+/** The log in a directory, laid out as it is served. */
+export class DirectoryLogReader implements LogReader {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async checkpoint(): Promise<string | null> {
+    const bytes = await readOrNull(join(this.#directory, "checkpoint"));
+    return bytes === null ? null : bytes.toString("utf8");
+  }
+
+  async tile(path: TilePath): Promise<Uint8Array | null> {
+    const exact = await readOrNull(join(this.#directory, formatTilePath(path)));
+    if (exact !== null || path.width === TILE_WIDTH) return exact;
+    // The tile may have filled up, and its partial form been deleted, since the checkpoint was read.
+    const full = await readOrNull(join(this.#directory, formatTilePath({ ...path, width: TILE_WIDTH })));
+    if (full === null) return null;
+    return path.level === "entries" ? bundlePrefix(full, path.width) : full.subarray(0, path.width * HASH_LENGTH);
+  }
+}
+
+async function readOrNull(path: string): Promise<Buffer | null> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw error;
+  }
+}

@@ -1,0 +1,80 @@
+/** What verification can find wrong. */
+export const FAULTS = [
+  "row_changed",
+  "row_missing",
+  "row_added",
+  "row_duplicated",
+  "entry_changed",
+  "tile_changed",
+  "tile_missing",
+  "checkpoint_invalid",
+  "checkpoint_rolled_back",
+  "expired_not_sealed",
+] as const;
+
+export type FaultKind = (typeof FAULTS)[number];
+
+export interface Fault {
+  readonly fault: FaultKind;
+  /** The record, where it is about one. */
+  readonly leafIndex: number | null;
+  readonly table: string | null;
+  /** A sentence: what was expected, what is there. */
+  readonly detail: string;
+}
+
+/** Two verdicts that never mix: nothing was changed; and what is known to be missing. */
+export interface Report {
+  readonly integrity: "ok" | "broken";
+  readonly completeness: "ok" | "gaps";
+  readonly treeSize: number;
+  readonly checked: { readonly records: number; readonly tiles: number; readonly checkpoints: number };
+  /** The first MAX_FAULTS faults, in the order in which they were found. */
+  readonly faults: readonly Fault[];
+  /** All faults, listed or not. */
+  readonly faultCount: number;
+  /** Open findings by kind. */
+  readonly findings: Readonly<Record<string, number>>;
+}
+
+/** A changed table can have a fault for every row: so many are listed, all are counted. */
+export const MAX_FAULTS = 1000;
+
+/** Findings that say that something is missing. The others tell of something that was noticed and kept. */
+const GAP_FINDINGS = new Set([
+  "rejected_record",
+  "refused_batch",
+  "quarantined",
+  "span_without_access",
+  "access_without_span",
+  "source_silent",
+  "source_never_seen",
+]);
+
+/** Collects faults and counts while verification goes on. */
+export class ReportBuilder {
+  treeSize = 0;
+  records = 0;
+  tiles = 0;
+  checkpoints = 0;
+  findings: Readonly<Record<string, number>> = {};
+  readonly #faults: Fault[] = [];
+  #faultCount = 0;
+
+  add(fault: FaultKind, detail: string, leafIndex: number | null = null, table: string | null = null): void {
+    this.#faultCount++;
+    if (this.#faults.length < MAX_FAULTS) this.#faults.push({ fault, leafIndex, table, detail });
+  }
+
+  build(): Report {
+    return {
+      integrity: this.#faultCount === 0 ? "ok" : "broken",
+      completeness: Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind)) ? "gaps" : "ok",
+      treeSize: this.treeSize,
+      checked: { records: this.records, tiles: this.tiles, checkpoints: this.checkpoints },
+      faults: this.#faults,
+      faultCount: this.#faultCount,
+      findings: this.findings,
+    };
+  }
+}

@@ -1,0 +1,338 @@
+import assert from "node:assert";
+import { randomBytes } from "node:crypto";
+import t from "tap";
+import { KINDS } from "../../src/core/kinds.ts";
+import { silentLogger } from "../../src/core/logger.ts";
+import type { RowSource } from "../../src/core/verification.ts";
+import { TABLES, type ColumnType } from "../../src/records/columns.ts";
+import { CheckpointRecorder } from "../../src/store/checkpoints.ts";
+import type { StoreClient } from "../../src/store/client.ts";
+import { ClickHouseRowSource } from "../../src/store/rows.ts";
+import { insertColumns } from "../../src/store/schema.ts";
+import { encodeRow, LOG_ID, rowHash, section, type Value } from "./encode.ts";
+import { missing, startTestServer } from "./server.ts";
+
+const server = await startTestServer();
+t.teardown(() => server?.stop());
+
+/** Text that is easy to get wrong: empty, long, with zero bytes, quotes and blank lines, and bytes that are no UTF-8. */
+const TEXTS = [
+  "",
+  "a",
+  "ü€😀",
+  "\0\x01",
+  "x".repeat(300),
+  Buffer.from([0xff, 0xfe, 0x80]),
+  "\n\n'\\`\t",
+];
+const MAPS: Value[] = [
+  [],
+  [
+    ["b", "1"],
+    ["a", "2"],
+    ["b", "3"],
+  ],
+  [
+    ["", ""],
+    ["", "x"],
+  ],
+  [[TEXTS[5]!, TEXTS[6]!]],
+];
+const I64 = [0n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 1763800000123456789n];
+
+/** Values of each type that lie at its edges. */
+const EDGES: Readonly<Record<ColumnType, readonly Value[]>> = {
+  UInt8: [0, 1, 255],
+  UInt16: [0, 7, 65_535],
+  UInt32: [0, 9, 4_294_967_295],
+  UInt64: [0n, 5n, 2n ** 53n + 1n, 2n ** 64n - 1n],
+  Int8: [-128, -1, 0, 127],
+  Int16: [-32_768, -1, 0, 32_767],
+  Int64: I64,
+  Float32: [0, -0, 1.5, Number.NaN, Infinity, -Infinity, 1e-45],
+  String: TEXTS,
+  "LowCardinality(String)": TEXTS,
+  "FixedString(16)": [
+    Buffer.alloc(16),
+    Buffer.alloc(16, 255),
+    Buffer.from("0a0a00000000000000000000000000ff", "hex"),
+  ],
+  "DateTime64(9)": I64,
+  IPv6: [
+    "00000000000000000000000000000000",
+    "00000000000000000000ffff0a000001",
+    "20010db8000000000000000000000001",
+    "ffffffffffffffffffffffffffffffff",
+  ].map((hex) => Buffer.from(hex, "hex")),
+  "Map(LowCardinality(String), String)": MAPS,
+  "Array(String)": [[], [""], TEXTS],
+  "Array(LowCardinality(String))": [[], ["", ""], TEXTS],
+  "Array(UInt32)": [[], [0, 4_294_967_295]],
+  "Array(UInt64)": [[], [0n, 2n ** 64n - 1n]],
+  "Array(DateTime64(9))": [[], I64],
+  "Array(Map(LowCardinality(String), String))": [[], MAPS],
+};
+
+/** Times that partition and order the tables are clamped by the encoders to what ClickHouse can compute with. */
+const CLAMPED: Readonly<Record<string, readonly Value[]>> = {
+  Timestamp: [0n, 1763800000123456789n, 4_260_211_199_999_999_999n],
+  ReceivedTimestamp: [1763800000123456789n],
+};
+
+t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
+  assert(server !== undefined);
+
+  for (const table of Object.values(TABLES)) {
+    await t.test(
+      `${table.name}: ClickHouse's hash of a stored row is the hash of the bytes that were inserted, before and after a merge`,
+      async (t) => {
+        const client = await server.tables(t);
+        const rows = Array.from({ length: 70 }, (_, i) => {
+          const values: Record<string, Value> = {};
+          for (const [at, { name, type }] of table.columns.entries()) {
+            const edges = CLAMPED[name] ?? EDGES[type];
+            if (name !== "LeafVersion" && name !== "Kind")
+              values[name] = edges[(i * 3 + at) % edges.length]!;
+            // Nested columns of one row have the same length.
+            const nested = /^(Events|Links)\./.test(name);
+            if (nested)
+              values[name] = Array.from({ length: i % 4 }, (_, k) => nestedValue(type, i + at + k));
+          }
+          return encodeRow(table.kind, values);
+        });
+        for (const half of [0, 1])
+          await insert(client, table, rows.slice(half * 35, half * 35 + 35), half * 35);
+        const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+        for (const state of ["before", "after"]) {
+          const leaves = await collect(source, table.name, 0, 1000);
+          t.same(
+            leaves.map(({ index }) => index),
+            rows.map((_, i) => BigInt(i)),
+          );
+          const differing = leaves.filter(
+            ({ hash }, i) => hash !== rowHash(rows[i]!).toString("hex"),
+          );
+          t.same(differing, [], state);
+          t.ok(leaves.every(({ kind }) => kind === table.kind));
+          await client.command(`OPTIMIZE TABLE ${table.name} FINAL`);
+        }
+      },
+    );
+  }
+
+  await t.test(
+    "the rows of one log come in order over many ranges, doubled rows twice, and no other log's",
+    async (t) => {
+      const client = await server.tables(t);
+      const row = (i: number) => encodeRow(KINDS.control, { ControlKind: `${i}` });
+      const indexes = [3, 4, 5, 9, 10, 250, 1000, 1001, 2 ** 40, 2 ** 53 - 1];
+      for (const index of [...indexes].reverse())
+        await insert(client, TABLES.control, [row(index)], index);
+      await insert(client, TABLES.control, [row(9)], 9);
+      await client.command("INSERT INTO control_records (LogId, LeafIndex) VALUES ('another', 4)");
+      const source = new ClickHouseRowSource({ client, logId: LOG_ID, range: 4 });
+      const all = await collect(source, "control_records", 0, Infinity);
+      t.same(
+        all.map(({ index }) => Number(index)),
+        [3, 4, 5, 9, 9, 10, 250, 1000, 1001, 2 ** 40, 2 ** 53 - 1],
+      );
+      t.same(
+        all.map(({ hash }) => hash),
+        all.map(({ index }) => rowHash(row(Number(index))).toString("hex")),
+      );
+      t.same(
+        (await collect(source, "control_records", 4, 250)).map(({ index }) => Number(index)),
+        [4, 5, 9, 9, 10],
+        "from is in, to is not",
+      );
+      t.same(await collect(source, "control_records", 11, 11), []);
+      t.same(await collect(source, "otel_logs", 0, Infinity), []);
+    },
+  );
+
+  await t.test("a row at an index that no number can hold shows itself", async (t) => {
+    const client = await server.tables(t);
+    await client.command(
+      "INSERT INTO findings (LogId, LeafIndex) VALUES ({log:String}, 18446744073709551615)",
+      { log: LOG_ID },
+    );
+    const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+    t.same(
+      (await collect(source, "findings", 5, Infinity)).map(({ index }) => index),
+      [2n ** 64n - 1n],
+    );
+  });
+
+  await t.test("any column that is changed in ClickHouse changes the hash", async (t) => {
+    const client = await server.tables(t);
+    await insert(
+      client,
+      TABLES.link,
+      [encodeRow(KINDS.link, { Salt: Buffer.alloc(16, 1), Confidence: 1 })],
+      0,
+    );
+    const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+    let before = (await collect(source, "trace_links", 0, 1))[0]!.hash;
+    for (const change of [
+      "LeafVersion = 2",
+      "Kind = 3",
+      "Salt = 'x'",
+      "Confidence = 0.5",
+      "AccessLog = 'y'",
+      "SpanLeaf = 1",
+      "ClockDifferenceNs = -1",
+    ]) {
+      await client.command(
+        `ALTER TABLE trace_links UPDATE ${change} WHERE 1 SETTINGS mutations_sync = 2`,
+      );
+      const [leaf] = await collect(source, "trace_links", 0, 1);
+      t.not(leaf!.hash, before, change);
+      before = leaf!.hash;
+    }
+  });
+
+  await t.test("every table of sealed rows is offered with its kind", async (t) => {
+    const client = await server.tables(t);
+    const { tables } = new ClickHouseRowSource({ client, logId: LOG_ID });
+    t.same(
+      tables,
+      Object.values(TABLES).map(({ name, kind }) => ({ table: name, kind })),
+    );
+  });
+
+  await t.test("findings count those whose last word is open", async (t) => {
+    const client = await server.tables(t);
+    const finding = (FindingKind: string, Subject: string, minute: bigint, State: string) =>
+      encodeRow(KINDS.finding, {
+        FindingKind,
+        Subject,
+        State,
+        Timestamp: minute * 60_000_000_000n,
+      });
+    const rows = [
+      finding("late", "a", 1n, "open"),
+      finding("late", "a", 2n, "open"),
+      finding("late", "b", 1n, "open"),
+      finding("late", "b", 1n, "resolved"),
+      finding("clock_skew", "a", 1n, "resolved"),
+      finding("rejected_record", "c", 1n, "resolved"),
+      finding("rejected_record", "c", 1n, "open"),
+    ];
+    await insert(client, TABLES.finding, rows, 0);
+    await client.command(
+      "INSERT INTO findings (LogId, FindingKind, State) VALUES ('another', 'late', 'open')",
+    );
+    t.same(await new ClickHouseRowSource({ client, logId: LOG_ID }).findings(), {
+      late: 2,
+      rejected_record: 1,
+    });
+  });
+
+  await t.test(
+    "the newest checkpoint is recorded at most once an interval, and the last one at the end",
+    async (t) => {
+      const client = await server.tables(t);
+      const recorder = new CheckpointRecorder({
+        client,
+        logId: LOG_ID,
+        logger: silentLogger,
+        intervalMs: 60_000,
+      });
+      const checkpoint = (size: number) => ({
+        size,
+        root: Buffer.alloc(32, size),
+        note: `origin\n${size}\nroot=\n\n— name it's\\ ok\n`,
+      });
+      for (const size of [1, 2, 3]) recorder.record(checkpoint(size));
+      await recorder.close();
+      const again = new CheckpointRecorder({
+        client,
+        logId: LOG_ID,
+        logger: silentLogger,
+        intervalMs: 60_000,
+      });
+      again.record(checkpoint(3));
+      again.record(checkpoint(5));
+      await again.close();
+      const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+      t.same(
+        await source.checkpoints(10),
+        [5, 3].map((size) => ({ size, note: checkpoint(size).note })),
+      );
+      t.same(await source.checkpoints(1), [{ size: 5, note: checkpoint(5).note }]);
+      t.same(await client.query("SELECT RootHash FROM checkpoints WHERE TreeSize = 3"), [
+        { RootHash: "03".repeat(32) },
+      ]);
+    },
+  );
+
+  await t.test("a hundred thousand rows come whole, in bounded ranges", async (t) => {
+    const client = await server.tables(t);
+    const count = 100_000;
+    const base = encodeRow(KINDS.log, {
+      Body: "GET /accounts/7 took 12 ms",
+      ServiceName: "shop",
+      LogAttributes: [
+        ["k8s.pod.name", "shop-7"],
+        ["http.status", "200"],
+      ],
+    });
+    const rows = Array.from({ length: count }, () => Buffer.from(base));
+    for (const row of rows) randomBytes(16).copy(row, 2);
+    await insert(client, TABLES.log, rows, 0);
+    const started = performance.now();
+    let next = 0;
+    for await (const { indexes, rowHashes } of new ClickHouseRowSource({
+      client,
+      logId: LOG_ID,
+      range: 30_000,
+    }).leaves("otel_logs", 0, count)) {
+      for (const [i, index] of indexes.entries()) {
+        if (
+          Number(index) !== next ||
+          (next % 1000 === 0 &&
+            !rowHash(rows[next]!).equals(rowHashes.subarray(i * 32, i * 32 + 32)))
+        )
+          return void t.fail(`row ${next}`);
+        next++;
+      }
+    }
+    t.equal(next, count);
+    t.comment(`${Math.round(count / (performance.now() - started))} thousand rows/s`);
+  });
+});
+
+function nestedValue(type: ColumnType, at: number): Value {
+  const inner = /^Array\((.*)\)$/.exec(type)![1] as ColumnType;
+  return EDGES[inner][at % EDGES[inner].length]!;
+}
+
+async function insert(
+  client: StoreClient,
+  table: (typeof TABLES)[keyof typeof TABLES],
+  rows: readonly Uint8Array[],
+  firstIndex: number,
+): Promise<void> {
+  const names = insertColumns(table).map(({ name }) => name);
+  await client.insertRows(table.name, names, [section(table.kind, rows, firstIndex).bytes], {
+    token: randomBytes(8).toString("hex"),
+  });
+}
+
+async function collect(
+  source: RowSource,
+  table: string,
+  from: number,
+  to: number,
+): Promise<{ index: bigint; kind: number; hash: string }[]> {
+  const leaves: { index: bigint; kind: number; hash: string }[] = [];
+  for await (const { indexes, kinds, rowHashes } of source.leaves(table, from, to)) {
+    for (const [i, index] of indexes.entries())
+      leaves.push({
+        index,
+        kind: kinds[i]!,
+        hash: Buffer.from(rowHashes.subarray(i * 32, i * 32 + 32)).toString("hex"),
+      });
+  }
+  return leaves;
+}

@@ -1,0 +1,111 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
+
+/** Ports of a running server, as `<data>/ports.json` gives them. */
+export interface ServerPorts {
+  readonly otlp: number;
+  readonly api: number;
+  readonly health: number;
+  readonly metrics: number;
+  readonly clickhouseHttp: number;
+  readonly clickhouseNative: number;
+  readonly pid: number;
+}
+
+const LAUNCHER = resolve(import.meta.dirname, "../../bin/meshproof.js");
+const START_TIMEOUT_MS = 60_000;
+
+/** `meshproof serve` as a process of its own, on free ports, in a directory that the caller removes. */
+export class ServerProcess {
+  readonly directory: string;
+  readonly configFile: string;
+  readonly ports: ServerPorts;
+  readonly #child: ChildProcess;
+
+  private constructor(directory: string, configFile: string, ports: ServerPorts, child: ChildProcess) {
+    this.directory = directory;
+    this.configFile = configFile;
+    this.ports = ports;
+    this.#child = child;
+  }
+
+  /** Starts on `directory`; with `config` merged over the ports. Rejects with what the process printed when it does not come up. */
+  static async start(directory: string, config = ""): Promise<ServerProcess> {
+    mkdirSync(directory, { recursive: true });
+    const configFile = join(directory, "test.yaml");
+    const extra = join(directory, "extra.yaml");
+    writeFileSync(
+      configFile,
+      `receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+extensions: { health_check: { endpoint: "127.0.0.1:0" }, api: { endpoint: "127.0.0.1:0" } }
+exporters: { clickhouse: { embedded: { http_port: 0, native_port: 0 } } }
+storage: { directory: ${JSON.stringify(join(directory, "data"))} }
+service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
+`,
+    );
+    writeFileSync(extra, config === "" ? "{}\n" : config);
+    const portsFile = join(directory, "data", "ports.json");
+    const child = spawn(process.execPath, [LAUNCHER, "serve", "--json", "--config", configFile, "--config", extra], { stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => (output += text));
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (output += text));
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
+      if (existsSync(portsFile)) {
+        const ports = JSON.parse(readFileSync(portsFile, "utf8")) as ServerPorts;
+        if (ports.pid === child.pid) return new ServerProcess(directory, configFile, ports, child);
+      }
+      await setTimeout(20);
+    }
+    child.kill("SIGKILL");
+    throw new Error(`the server did not start:\n${output}`);
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  get dataDirectory(): string {
+    return join(this.directory, "data");
+  }
+
+  otlp(signal: "logs" | "traces"): string {
+    return `http://127.0.0.1:${this.ports.otlp}/v1/${signal}`;
+  }
+
+  /** Rows of a query as the reader sends it, or another user. */
+  async query<T>(sql: string, user: "reader" | "writer" | "admin" = "reader"): Promise<T[]> {
+    const password = readFileSync(join(this.dataDirectory, "secrets", `clickhouse-${user}`), "utf8").trim();
+    const response = await fetch(`http://127.0.0.1:${this.ports.clickhouseHttp}/?database=otel`, {
+      method: "POST",
+      headers: { "X-ClickHouse-User": user, "X-ClickHouse-Key": password },
+      body: /^\s*(SELECT|WITH|SHOW|DESC)/i.test(sql) ? `${sql} FORMAT JSONEachRow` : sql,
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${sql}: ${text}`);
+    return text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as T);
+  }
+
+  /** Ends it as an operator does. Returns the exit code. */
+  stop(): Promise<number | null> {
+    return this.#end("SIGTERM");
+  }
+
+  /** Ends it as a power cut does. */
+  kill(): Promise<number | null> {
+    return this.#end("SIGKILL");
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    const ended = new Promise<number | null>((resolveEnd) => child.once("exit", (code) => resolveEnd(code)));
+    child.kill(signal);
+    return ended;
+  }
+}
