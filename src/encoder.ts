@@ -9,6 +9,7 @@ import { readLogRecord } from "./decode/logs.ts";
 import { readSpan } from "./decode/spans.ts";
 import type { Normaliser, ScopeTraits } from "./normalise/normaliser.ts";
 import { writeAccessRow } from "./records/access-row.ts";
+import { BufferPool } from "./records/buffer-pool.ts";
 import { TABLE_OF_KIND } from "./records/columns.ts";
 import { cutRow } from "./records/cut.ts";
 import { ShapeCache } from "./records/key-shape.ts";
@@ -44,6 +45,8 @@ export interface EncodedRequest {
 const MAX_RECORDS = 500_000;
 /** The event loop is served at least this often while a large request is decoded. */
 const MAX_SLICE_MS = 4;
+/** Memory for rows that is kept while nobody needs it. */
+const MAX_IDLE_BYTES = 64 * 1024 * 1024;
 /** Records between two looks at the clock. */
 const RECORDS_PER_LOOK = 32;
 
@@ -53,9 +56,15 @@ class Workspace {
   readonly value = new ValueRange();
   readonly values = new ValueWriter();
   readonly scope = new ScopeView();
-  readonly logs = new SectionBuilder(KINDS.log);
-  readonly access = new SectionBuilder(KINDS.access);
-  readonly spans = new SectionBuilder(KINDS.span);
+  readonly logs: SectionBuilder;
+  readonly access: SectionBuilder;
+  readonly spans: SectionBuilder;
+
+  constructor(pool: BufferPool) {
+    this.logs = new SectionBuilder(KINDS.log, pool);
+    this.access = new SectionBuilder(KINDS.access, pool);
+    this.spans = new SectionBuilder(KINDS.span, pool);
+  }
 }
 
 /**
@@ -64,6 +73,7 @@ class Workspace {
  */
 export class RequestEncoder {
   readonly #options: EncoderOptions;
+  readonly #pool = new BufferPool(MAX_IDLE_BYTES);
   readonly #idle: Workspace[] = [];
   readonly #log = new LogView();
   readonly #span = new SpanView();
@@ -80,7 +90,7 @@ export class RequestEncoder {
    */
   async encode(signal: "logs" | "traces", body: Uint8Array, received: ReceivedFields): Promise<EncodedRequest> {
     const envelope = indexRequest(body, MAX_RECORDS);
-    const space = this.#idle.pop() ?? new Workspace();
+    const space = this.#idle.pop() ?? new Workspace(this.#pool);
     try {
       return await this.#encodeRecords(signal, body, envelope, received, space);
     } finally {

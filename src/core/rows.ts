@@ -21,6 +21,8 @@ export interface RowSection {
   readonly offsets: Uint32Array;
   /** SHA-256 of each row without its prefix, `count * 32` bytes. */
   readonly hashes: Uint8Array;
+  /** Gives the memory of `bytes` back. Only the last one who reads the bytes may call it; without a call the collector does it. */
+  readonly free?: () => void;
 }
 
 /** The rows of one request or of one event of our own: what one journal frame makes durable. */
@@ -46,4 +48,9 @@ export function countBytes(batch: RowBatch): number {
   let bytes = 0;
   for (const section of batch.sections) bytes += section.bytes.length;
   return bytes;
+}
+
+/** Gives the rows' memory back; see RowSection. */
+export function freeRows(batch: RowBatch): void {
+  for (const section of batch.sections) section.free?.();
 }

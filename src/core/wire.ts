@@ -16,7 +16,8 @@ const MAX_VARINT_BYTES = 10;
 export class Cursor {
   buffer: Uint8Array = new Uint8Array(0);
   position = 0;
-  readonly #error = new WireError();
+  /** Made when it is first needed: taking its stack costs more than reading a record. */
+  #error: WireError | undefined;
 
   reset(buffer: Uint8Array, position: number): void {
     this.buffer = buffer;
@@ -25,9 +26,10 @@ export class Cursor {
 
   /** Throws this cursor's WireError. */
   fail(message: string, offset: number): never {
-    this.#error.message = `${message}, at byte ${offset}`;
-    this.#error.offset = offset;
-    throw this.#error;
+    const error = (this.#error ??= new WireError());
+    error.message = `${message}, at byte ${offset}`;
+    error.offset = offset;
+    throw error;
   }
 
   /** An unsigned varint; exact below 2^53, which is beyond any tag or length that can be valid. */

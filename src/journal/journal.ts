@@ -1,54 +1,27 @@
 import { MeshproofError } from "../core/errors.ts";
-import type { Logger } from "../core/logger.ts";
 import { countRows, type PlacedBatch, type RowBatch } from "../core/rows.ts";
 import { isStorageFull, nodeFileSystem, writeAll, type FileSystem } from "./files.ts";
 import { encodeHead, patchLeafIndexes, sealFrame, type Frame, type FrameMeta } from "./frame.ts";
 import { KeyFiles, KeyList, type RecoveredKey } from "./keys.ts";
+import {
+  DEFAULT_KEY_WINDOW_MS,
+  DEFAULT_MAX_KEYS,
+  DEFAULT_RESERVE_BYTES,
+  DEFAULT_SEGMENT_AGE_MS,
+  DEFAULT_SEGMENT_BYTES,
+  type JournalOptions,
+} from "./options.ts";
 import { readFrames } from "./reader.ts";
 import { recoverJournal, type ActiveSegment, type RecoveredJournal } from "./recovery.ts";
 import { createSegment, type Segment } from "./segment.ts";
 
-export type { Frame, FrameMeta, RecoveredKey };
+export type { Frame, FrameMeta, JournalOptions, RecoveredKey };
 
-const DEFAULT_RESERVE_BYTES = 16 * 1024 * 1024;
-const DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024;
-/** Rows must not lie in the journal for months because little traffic never fills a segment: after this time it is full. */
-const DEFAULT_SEGMENT_AGE_MS = 3_600_000;
-const DEFAULT_KEY_WINDOW_MS = 3_600_000;
-const DEFAULT_MAX_KEYS = 1_000_000;
 /** A small journal is split all the same, so that release can free most of it. */
 const MIN_SEGMENTS = 4;
 /** One group holds no more, so that the first of many waiting frames does not wait for the last. */
 const MAX_GROUP_BYTES = 8 * 1024 * 1024;
 const FULL_RETRY_AFTER_SECONDS = 5;
-
-export interface JournalOptions {
-  /** Made if absent; nobody else may write here. */
-  readonly directory: string;
-  /** Bound of the segments on disk and the frames waiting to be written. A frame must fit in three quarters of it. */
-  readonly maxBytes: number;
-  /** Room beyond `maxBytes` for appends with `reserve`. */
-  readonly reserveBytes?: number;
-  readonly segmentBytes?: number;
-  readonly segmentAgeMs?: number;
-  /** First index of a journal that has no segment yet; otherwise the segments know. */
-  readonly nextIndex?: number;
-  /** How long, and how many, deduplication keys survive the release of their segments. */
-  readonly keyWindowMs?: number;
-  readonly maxKeys?: number;
-  readonly logger: Logger;
-  /** Called once: the journal takes nothing more, and the process should end. */
-  readonly onFatal: (error: MeshproofError) => void;
-  /** Called for each batch as it becomes durable, in index order, before its promise resolves. */
-  readonly onDurable?: (batch: PlacedBatch, meta: FrameMeta) => void;
-  /** Called after each write and sync of a group, with the seconds that they took. */
-  readonly onSynced?: (seconds: number) => void;
-  /** Called while opening, oldest first, for each deduplication key on disk. */
-  readonly onRecoveredKey?: (key: RecoveredKey) => void;
-  /** Milliseconds since the epoch. */
-  readonly clock?: () => number;
-  readonly fileSystem?: FileSystem;
-}
 
 interface WaitingFrame {
   readonly placed: PlacedBatch;

@@ -1,4 +1,4 @@
-import { CHAR, hexValue, isDigit } from "./ascii.ts";
+import { CHAR, hexValue, indexOf, isDigit } from "./ascii.ts";
 
 /** Bytes of an IPv6 address. */
 const LENGTH = 16;
@@ -23,20 +23,17 @@ export class Address {
     this.hostEnd = end;
     if (start >= end) return false;
     if (from[start] === CHAR.bracketOpen) return this.#parseBracketed(from, start, end);
-    let colons = 0;
-    let colon = end;
-    for (let i = start; i < end; i++) {
-      if (from[i] === CHAR.colon) {
-        if (colons === 0) colon = i;
-        colons++;
-      }
+    const colon = indexOf(from, CHAR.colon, start, end);
+    if (colon >= 0 && indexOf(from, CHAR.colon, colon + 1, end) >= 0)
+      return this.#parseV6(from, start, end);
+    if (colon >= 0) {
+      this.hostEnd = colon;
+      if (!this.#parsePort(from, colon + 1, end)) return false;
     }
-    if (colons > 1) return this.#parseV6(from, start, end);
-    this.hostEnd = colon;
-    if (colons === 1 && !this.#parsePort(from, colon + 1, end)) return false;
-    this.bytes.fill(0, 0, 10);
-    this.bytes[10] = this.bytes[11] = 0xff;
-    return this.#parseV4(from, start, colon, 12);
+    const { bytes } = this;
+    for (let i = 0; i < 10; i++) bytes[i] = 0;
+    bytes[10] = bytes[11] = 0xff;
+    return this.#parseV4(from, start, this.hostEnd, 12);
   }
 
   #parseBracketed(from: Uint8Array, start: number, end: number): boolean {
@@ -45,7 +42,11 @@ export class Address {
     if (close === end) return false;
     this.hostStart = start + 1;
     this.hostEnd = close;
-    if (close + 1 < end && (from[close + 1] !== CHAR.colon || !this.#parsePort(from, close + 2, end))) return false;
+    if (
+      close + 1 < end &&
+      (from[close + 1] !== CHAR.colon || !this.#parsePort(from, close + 2, end))
+    )
+      return false;
     return this.#parseV6(from, start + 1, close);
   }
 
@@ -63,16 +64,25 @@ export class Address {
 
   /** Four decimal bytes; leading zeros are refused, since some readers take them for octal. */
   #parseV4(from: Uint8Array, start: number, end: number, at: number): boolean {
-    let p = start;
-    for (let part = 0; part < 4; part++) {
-      if (part > 0 && (p >= end || from[p++] !== CHAR.dot)) return false;
-      const first = p;
-      let value = 0;
-      while (p < end && isDigit(from[p]!) && p - first < 3) value = value * 10 + (from[p++]! - CHAR.zero);
-      if (p === first || value > 255 || (p - first > 1 && from[first] === CHAR.zero)) return false;
-      this.bytes[at + part] = value;
+    const { bytes } = this;
+    let part = 0;
+    let value = 0;
+    let digits = 0;
+    for (let p = start; p < end; p++) {
+      const c = from[p]!;
+      if (c === CHAR.dot) {
+        if (digits === 0 || part === 3) return false;
+        bytes[at + part++] = value;
+        value = digits = 0;
+      } else {
+        if (c < CHAR.zero || c > CHAR.nine || (digits > 0 && value === 0)) return false;
+        value = value * 10 + (c - CHAR.zero);
+        if (value > 255) return false;
+        digits++;
+      }
     }
-    return p === end;
+    bytes[at + part] = value;
+    return part === 3 && digits > 0;
   }
 
   /** Source: RFC 4291, section 2.2. A zone (`%eth0`) has no place in 16 bytes and is refused. */

@@ -35,7 +35,12 @@ export function ascii(text: string): Uint8Array {
 }
 
 /** Does the range begin with `prefix`? */
-export function startsWith(from: Uint8Array, start: number, end: number, prefix: Uint8Array): boolean {
+export function startsWith(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  prefix: Uint8Array,
+): boolean {
   const length = prefix.length;
   if (end - start < length) return false;
   for (let i = 0; i < length; i++) if (from[start + i] !== prefix[i]) return false;
@@ -43,19 +48,36 @@ export function startsWith(from: Uint8Array, start: number, end: number, prefix:
 }
 
 /** Is the range `text`? */
-export function equalsText(from: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+export function equalsText(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  text: Uint8Array,
+): boolean {
   return end - start === text.length && startsWith(from, start, end, text);
 }
 
 /** Do two ranges hold the same bytes? */
-export function equalRanges(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): boolean {
+export function equalRanges(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): boolean {
   if (aEnd - aStart !== bEnd - bStart) return false;
   for (let i = aStart, j = bStart; i < aEnd; i++, j++) if (a[i] !== b[j]) return false;
   return true;
 }
 
 /** Is the range `text`, upper and lower case alike? `text` is lower case. */
-export function equalsIgnoringCase(from: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
+export function equalsIgnoringCase(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  text: Uint8Array,
+): boolean {
   if (end - start !== text.length) return false;
   for (let i = 0; i < text.length; i++) if (lower(from[start + i]!) !== text[i]) return false;
   return true;
@@ -68,9 +90,15 @@ export function indexOf(from: Uint8Array, byte: number, start: number, end: numb
 }
 
 /** Position of the first `text` in the range, or -1. */
-export function indexOfText(from: Uint8Array, text: Uint8Array, start: number, end: number): number {
+export function indexOfText(
+  from: Uint8Array,
+  text: Uint8Array,
+  start: number,
+  end: number,
+): number {
   const last = end - text.length;
-  for (let i = start; i <= last; i++) if (from[i] === text[0] && startsWith(from, i, end, text)) return i;
+  for (let i = start; i <= last; i++)
+    if (from[i] === text[0] && startsWith(from, i, end, text)) return i;
   return -1;
 }
 
@@ -83,25 +111,27 @@ export function lower(byte: number): number {
   return byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
 }
 
+/** Value of each byte as a hex digit of either case; -1 for other bytes. */
+const HEX_VALUES = Int8Array.from({ length: 256 }, (_, byte) =>
+  "0123456789abcdef".indexOf(String.fromCharCode(byte).toLowerCase()),
+);
+
 /** Value of a hex digit of either case, or -1. */
 export function hexValue(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
-  const letter = byte | 0x20;
-  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+  return HEX_VALUES[byte]!;
 }
 
 /** Is every byte of the range one of 0-9 a-f? */
 export function isLowerHex(from: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) {
-    const c = from[i]!;
-    if (!((c >= 0x30 && c <= 0x39) || (c >= 0x61 && c <= 0x66))) return false;
-  }
+  // Upper-case letters are the only hex digits without the bit of 0x20.
+  for (let i = start; i < end; i++)
+    if (HEX_VALUES[from[i]!]! < 0 || (from[i]! & 0x20) === 0) return false;
   return true;
 }
 
 /** Is every byte of the range a hex digit of either case? */
 export function isHex(from: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (hexValue(from[i]!) < 0) return false;
+  for (let i = start; i < end; i++) if (HEX_VALUES[from[i]!]! < 0) return false;
   return true;
 }
 

@@ -25,9 +25,22 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   duration: { plain: ["duration", "duration_ms", "total_duration", "total_duration_ms"] },
   duration_us: { plain: ["duration_us", "duration_micros"] },
   duration_ns: { plain: ["duration_ns", "duration_nanos", "event.duration"] },
-  duration_seconds: { plain: ["duration_seconds", "duration_s", "http.server.request.duration", "http.request.duration"] },
+  duration_seconds: {
+    plain: [
+      "duration_seconds",
+      "duration_s",
+      "http.server.request.duration",
+      "http.request.duration",
+    ],
+  },
   upstream_service_time: {
-    likely: ["upstream_service_time", "upstream_service_time_ms", "x-envoy-upstream-service-time", "resp(x-envoy-upstream-service-time)", "http.response.header.x-envoy-upstream-service-time"],
+    likely: [
+      "upstream_service_time",
+      "upstream_service_time_ms",
+      "x-envoy-upstream-service-time",
+      "resp(x-envoy-upstream-service-time)",
+      "http.response.header.x-envoy-upstream-service-time",
+    ],
   },
   access_log_type: { likely: ["access_log_type"] },
   request_id: { plain: ["request_id", "x-request-id", "guid:x-request-id"] },
@@ -43,31 +56,107 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   parent_span_id: { plain: ["parent_span_id"] },
   trace_flags: { plain: ["trace_flags"] },
   request_principal: {
-    likely: ["request_principal", "request.auth.principal", "request_auth_principal", "istio_authn:request.auth.principal", "dynamic_metadata(istio_authn:request.auth.principal)"],
+    likely: [
+      "request_principal",
+      "request.auth.principal",
+      "request_auth_principal",
+      "istio_authn:request.auth.principal",
+      "dynamic_metadata(istio_authn:request.auth.principal)",
+    ],
     plain: ["jwt_principal"],
   },
-  jwt_subject: { plain: ["jwt_sub", "jwt_subject", "jwt.claims.sub", "jwt_claim_sub", "jwt_payload.sub", "request.auth.claims.sub", "request.auth.claims[sub]"] },
-  jwt_issuer: { plain: ["jwt_iss", "jwt_issuer", "jwt.claims.iss", "jwt_claim_iss", "jwt_payload.iss", "request.auth.claims.iss", "request.auth.claims[iss]"] },
+  jwt_subject: {
+    plain: [
+      "jwt_sub",
+      "jwt_subject",
+      "jwt.claims.sub",
+      "jwt_claim_sub",
+      "jwt_payload.sub",
+      "request.auth.claims.sub",
+      "request.auth.claims[sub]",
+    ],
+  },
+  jwt_issuer: {
+    plain: [
+      "jwt_iss",
+      "jwt_issuer",
+      "jwt.claims.iss",
+      "jwt_claim_iss",
+      "jwt_payload.iss",
+      "request.auth.claims.iss",
+      "request.auth.claims[iss]",
+    ],
+  },
   downstream_peer_uri_san: { sure: ["downstream_peer_uri_san"] },
   peer_principal: {
-    likely: ["io.istio.peer_principal", "filter_state(io.istio.peer_principal)", "filter_state(io.istio.peer_principal:plain)", "peer_principal", "source_principal"],
+    likely: [
+      "io.istio.peer_principal",
+      "filter_state(io.istio.peer_principal)",
+      "filter_state(io.istio.peer_principal:plain)",
+      "peer_principal",
+      "source_principal",
+    ],
   },
   downstream_peer_subject: { likely: ["downstream_peer_subject"], plain: ["tls.client.subject"] },
-  downstream_peer_fingerprint_256: { likely: ["downstream_peer_fingerprint_256", "downstream_peer_fingerprint"], plain: ["tls.client.hash.sha256"] },
+  downstream_peer_fingerprint_256: {
+    likely: ["downstream_peer_fingerprint_256", "downstream_peer_fingerprint"],
+    plain: ["tls.client.hash.sha256"],
+  },
   x_forwarded_client_cert: { likely: ["x-forwarded-client-cert", "xfcc", "forwarded_client_cert"] },
-  source_workload: { likely: ["source_workload", "downstream_peer.workload", "cel(filter_state.downstream_peer.workload)"] },
-  source_namespace: { likely: ["source_namespace", "source_workload_namespace", "downstream_peer.namespace", "cel(filter_state.downstream_peer.namespace)"] },
+  source_workload: {
+    likely: [
+      "source_workload",
+      "downstream_peer.workload",
+      "cel(filter_state.downstream_peer.workload)",
+    ],
+  },
+  source_namespace: {
+    likely: [
+      "source_namespace",
+      "source_workload_namespace",
+      "downstream_peer.namespace",
+      "cel(filter_state.downstream_peer.namespace)",
+    ],
+  },
   downstream_remote_address: { likely: ["downstream_remote_address"] },
   client_address: {
     likely: ["downstream_remote_address_without_port", "downstream_remote_host"],
-    plain: ["client.address", "client_ip", "source.address", "source_ip", "network.peer.address", "net.peer.ip", "net.sock.peer.addr", "remote_address", "peer.address", "downstream_host"],
+    plain: [
+      "client.address",
+      "client_ip",
+      "source.address",
+      "source_ip",
+      "network.peer.address",
+      "net.peer.ip",
+      "net.sock.peer.addr",
+      "remote_address",
+      "peer.address",
+      "downstream_host",
+    ],
   },
-  client_port: { likely: ["downstream_remote_port"], plain: ["client.port", "source.port", "network.peer.port", "net.peer.port", "net.sock.peer.port"] },
-  downstream_direct_remote_address: { sure: ["downstream_direct_remote_address", "downstream_direct_remote_address_without_port"] },
+  client_port: {
+    likely: ["downstream_remote_port"],
+    plain: [
+      "client.port",
+      "source.port",
+      "network.peer.port",
+      "net.peer.port",
+      "net.sock.peer.port",
+    ],
+  },
+  downstream_direct_remote_address: {
+    sure: ["downstream_direct_remote_address", "downstream_direct_remote_address_without_port"],
+  },
   x_forwarded_for: { plain: ["x-forwarded-for", "forwarded_for"] },
-  downstream_tls_version: { likely: ["downstream_tls_version"], plain: ["tls.protocol.version", "tls_version"] },
+  downstream_tls_version: {
+    likely: ["downstream_tls_version"],
+    plain: ["tls.protocol.version", "tls_version"],
+  },
   downstream_tls_cipher: { likely: ["downstream_tls_cipher"], plain: ["tls.cipher", "tls_cipher"] },
-  requested_server_name: { likely: ["requested_server_name"], plain: ["sni", "tls.client.server_name", "tls.server_name", "tls.sni"] },
+  requested_server_name: {
+    likely: ["requested_server_name"],
+    plain: ["sni", "tls.client.server_name", "tls.server_name", "tls.sni"],
+  },
   user_agent: { plain: ["user_agent", "user_agent.original", "http.user_agent"] },
   downstream_transport_failure_reason: { sure: ["downstream_transport_failure_reason"] },
   downstream_local_uri_san: { sure: ["downstream_local_uri_san"] },
@@ -75,14 +164,33 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   destination_principal: { likely: ["destination_principal"] },
   destination_workload: { likely: ["destination_workload"] },
   destination_namespace: { likely: ["destination_namespace", "destination_workload_namespace"] },
-  destination_service: { likely: ["destination_service", "destination_service_host", "destination_service_name"] },
+  destination_service: {
+    likely: ["destination_service", "destination_service_host", "destination_service_name"],
+  },
   downstream_local_address: { likely: ["downstream_local_address"] },
   server_address: {
     likely: ["downstream_local_address_without_port"],
-    plain: ["server.address", "network.local.address", "destination.address", "destination_ip", "net.host.name", "net.host.ip"],
+    plain: [
+      "server.address",
+      "network.local.address",
+      "destination.address",
+      "destination_ip",
+      "net.host.name",
+      "net.host.ip",
+    ],
   },
-  server_port: { likely: ["downstream_local_port"], plain: ["server.port", "network.local.port", "destination.port", "net.host.port"] },
-  upstream_cluster: { likely: ["upstream_cluster", "upstream_cluster_raw", "upstream_cluster_name", "upstream_cluster.name"] },
+  server_port: {
+    likely: ["downstream_local_port"],
+    plain: ["server.port", "network.local.port", "destination.port", "net.host.port"],
+  },
+  upstream_cluster: {
+    likely: [
+      "upstream_cluster",
+      "upstream_cluster_raw",
+      "upstream_cluster_name",
+      "upstream_cluster.name",
+    ],
+  },
   upstream_host: { likely: ["upstream_host", "upstream_address", "upstream_remote_address"] },
   upstream_local_address: { likely: ["upstream_local_address"] },
   route_name: { likely: ["route_name"] },
@@ -90,9 +198,25 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   protocol: { plain: ["protocol", "network.protocol.name", "http.protocol", "request_protocol"] },
   protocol_version: { plain: ["network.protocol.version", "http.flavor"] },
   method: { plain: ["method", ":method", "http.request.method", "http.method", "request_method"] },
-  authority: { plain: ["authority", ":authority", "host", "http.host", "request_authority", "request_host"] },
-  path: { plain: ["path", ":path", "url.path", "http.target", "request_path", "uri", "request_uri", "http.path"] },
-  original_path: { likely: ["x-envoy-original-path", "x-envoy-origin-path"], plain: ["original_path"] },
+  authority: {
+    plain: ["authority", ":authority", "host", "http.host", "request_authority", "request_host"],
+  },
+  path: {
+    plain: [
+      "path",
+      ":path",
+      "url.path",
+      "http.target",
+      "request_path",
+      "uri",
+      "request_uri",
+      "http.path",
+    ],
+  },
+  original_path: {
+    likely: ["x-envoy-original-path", "x-envoy-origin-path"],
+    plain: ["original_path"],
+  },
   url: { plain: ["url", "url.full", "http.url", "request_url"] },
   query: { plain: ["url.query", "query", "query_string"] },
   content_type: { plain: ["content-type", "request_content_type"] },
@@ -105,13 +229,35 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   shadow_effective_policy_id: {},
   deny_shadow_engine_result: {},
   deny_shadow_effective_policy_id: {},
-  response_code: { plain: ["response_code", "http.response.status_code", "http.status_code", "status_code", "response_status"] },
+  response_code: {
+    plain: [
+      "response_code",
+      "http.response.status_code",
+      "http.status_code",
+      "status_code",
+      "response_status",
+    ],
+  },
   response_code_details: { sure: ["response_code_details"] },
   connection_termination_details: { sure: ["connection_termination_details"] },
   response_flags: { sure: ["response_flags"] },
-  grpc_status: { plain: ["grpc_status", "grpc_status_number", "grpc_status_code", "grpc-status", "rpc.grpc.status_code", "resp(grpc-status)", "trailer(grpc-status)"] },
-  bytes_received: { plain: ["bytes_received", "http.request.body.size", "request_size", "http.request.size"] },
-  bytes_sent: { plain: ["bytes_sent", "http.response.body.size", "response_size", "http.response.size"] },
+  grpc_status: {
+    plain: [
+      "grpc_status",
+      "grpc_status_number",
+      "grpc_status_code",
+      "grpc-status",
+      "rpc.grpc.status_code",
+      "resp(grpc-status)",
+      "trailer(grpc-status)",
+    ],
+  },
+  bytes_received: {
+    plain: ["bytes_received", "http.request.body.size", "request_size", "http.request.size"],
+  },
+  bytes_sent: {
+    plain: ["bytes_sent", "http.response.body.size", "response_size", "http.response.size"],
+  },
   upstream_transport_failure_reason: { sure: ["upstream_transport_failure_reason"] },
   connection_id: { plain: ["connection_id"] },
   attempts: { likely: ["upstream_request_attempt_count", "x-envoy-attempt-count"] },
@@ -139,7 +285,13 @@ const METADATA_ENDS: readonly (readonly [RegExp, FieldName])[] = [
 const KNOWN: ReadonlyMap<string, KnownKey> = new Map(
   Object.entries(KEYS).flatMap(([name, keys]) =>
     Object.entries(keys).flatMap(([weight, list]) =>
-      list.map((key) => [canonicalKey(key), { field: FIELD[name as FieldName], weight: WEIGHTS[weight as keyof typeof WEIGHTS] }] as const),
+      list.map(
+        (key) =>
+          [
+            canonicalKey(key),
+            { field: FIELD[name as FieldName], weight: WEIGHTS[weight as keyof typeof WEIGHTS] },
+          ] as const,
+      ),
     ),
   ),
 );
@@ -157,13 +309,17 @@ export function findKey(key: string): KnownKey | undefined {
   const canonical = canonicalKey(key);
   const known = KNOWN.get(canonical);
   if (known !== undefined) return known;
-  if (canonical.startsWith("starttime(")) return { field: FIELD.start_time, weight: WEIGHTS.likely };
-  const header = /^req(?:withoutquery)?\((.+)\)$/.exec(canonical) ?? /^(?:http)?req(?:uest)?headers?[:[(]?(.+?)[\])]?$/.exec(canonical);
+  if (canonical.startsWith("starttime("))
+    return { field: FIELD.start_time, weight: WEIGHTS.likely };
+  const header =
+    /^req(?:withoutquery)?\((.+)\)$/.exec(canonical) ??
+    /^(?:http)?req(?:uest)?headers?[:[(]?(.+?)[\])]?$/.exec(canonical);
   for (const name of header?.[1]?.split("?") ?? []) {
     const found = KNOWN.get(name);
     if (found !== undefined) return found;
   }
   const metadata = /^(?:dynamicmetadata\()?(.+?)\)?$/.exec(canonical)?.[1] ?? canonical;
-  for (const [end, name] of METADATA_ENDS) if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };
+  for (const [end, name] of METADATA_ENDS)
+    if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };
   return undefined;
 }

@@ -2,13 +2,17 @@ import { ACCESS } from "../records/access-draft.ts";
 import { ascii, CHAR, equalsText, indexOf, indexOfText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
-import type { Word } from "./words.ts";
+import { WORD } from "./words.ts";
 
 const RBAC_DENIED = ascii("rbac_access_denied");
 const EXT_AUTHZ_DENIED = ascii("ext_authz_denied");
 const EXT_AUTHZ_ERROR = ascii("ext_authz_error");
 const JWT_DENIED = ascii("jwt_authn_access_denied");
-const RATE_LIMITED = [ascii("local_rate_limited"), ascii("rate_limited"), ascii("request_rate_limited")] as const;
+const RATE_LIMITED = [
+  ascii("local_rate_limited"),
+  ascii("rate_limited"),
+  ascii("request_rate_limited"),
+] as const;
 /** Envoy's basic_auth filter: `no_credential_for_basic_auth` and others with this end. */
 const BASIC_AUTH = ascii("_for_basic_auth");
 const VIA_UPSTREAM = ascii("via_upstream");
@@ -17,12 +21,23 @@ const NO_POLICY = ascii("none");
 const DENIED = ascii("denied");
 const ALLOWED = ascii("allowed");
 /** What BoringSSL says when a client shows no certificate, or one that does not verify. */
-const CLIENT_CERTIFICATE = [ascii("PEER_DID_NOT_RETURN_A_CERTIFICATE"), ascii("CERTIFICATE_VERIFY_FAILED")] as const;
+const CLIENT_CERTIFICATE = [
+  ascii("PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+  ascii("CERTIFICATE_VERIFY_FAILED"),
+] as const;
 /** Response flags that say who decided; long forms as in %RESPONSE_FLAGS_LONG%. */
 const EXT_AUTHZ_FLAGS = [ascii("UAEX"), ascii("UnauthorizedExternalService")] as const;
-const RATE_LIMIT_FLAGS = [ascii("RL"), ascii("RLSE"), ascii("RateLimited"), ascii("RateLimitServiceError")] as const;
+const RATE_LIMIT_FLAGS = [
+  ascii("RL"),
+  ascii("RLSE"),
+  ascii("RateLimited"),
+  ascii("RateLimitServiceError"),
+] as const;
 /** A delay that was injected does not end a request. */
 const HARMLESS_FLAGS = [ascii("DI"), ascii("DelayInjected")] as const;
+
+/** Nobody is named as the one who decided. */
+const NO_ENGINE = -1;
 
 const FLAG = { none: 0, extAuthz: 1, rateLimit: 2, transport: 3 } as const;
 
@@ -33,28 +48,40 @@ const FLAG = { none: 0, extAuthz: 1, rateLimit: 2, transport: 3 } as const;
  */
 export function mapDecision(reading: Reading): void {
   mapShadow(reading);
-  if (deniedBy(reading, FIELD.response_code_details) || deniedBy(reading, FIELD.connection_termination_details)) return namePolicy(reading);
+  if (
+    deniedBy(reading, FIELD.response_code_details) ||
+    deniedBy(reading, FIELD.connection_termination_details)
+  )
+    return namePolicy(reading);
   const flag = strongestFlag(reading);
-  if (flag === FLAG.extAuthz) return decide(reading, "denied", "ext_authz", FIELD.response_flags);
-  if (flag === FLAG.rateLimit) return decide(reading, "denied", "rate_limit", FIELD.response_flags);
-  if (refusedCertificate(reading)) return decide(reading, "denied", "mtls", FIELD.downstream_transport_failure_reason);
-  if (is(reading, FIELD.enforced_engine_result, DENIED)) return decideByRbac(reading, "denied");
-  if (is(reading, FIELD.enforced_engine_result, ALLOWED)) return decideByRbac(reading, "allowed");
+  if (flag === FLAG.extAuthz)
+    return decide(reading, WORD.denied, WORD.ext_authz, FIELD.response_flags);
+  if (flag === FLAG.rateLimit)
+    return decide(reading, WORD.denied, WORD.rate_limit, FIELD.response_flags);
+  if (refusedCertificate(reading))
+    return decide(reading, WORD.denied, WORD.mtls, FIELD.downstream_transport_failure_reason);
+  if (is(reading, FIELD.enforced_engine_result, DENIED)) return decideByRbac(reading, WORD.denied);
+  if (is(reading, FIELD.enforced_engine_result, ALLOWED))
+    return decideByRbac(reading, WORD.allowed);
   const status = reading.draft.low[ACCESS.StatusCode]!;
-  if (is(reading, FIELD.response_code_details, VIA_UPSTREAM)) return allowApplication(reading, status, FIELD.response_code_details);
-  if (flag === FLAG.transport) return decide(reading, "failed", undefined, FIELD.response_flags);
+  if (is(reading, FIELD.response_code_details, VIA_UPSTREAM))
+    return allowApplication(reading, status, FIELD.response_code_details);
+  if (flag === FLAG.transport) return decide(reading, WORD.failed, NO_ENGINE, FIELD.response_flags);
   if (reading.has(FIELD.response_code_details)) return decideByDetails(reading, status);
-  if (reading.has(FIELD.upstream_host)) return allowApplication(reading, status, FIELD.upstream_host);
-  if (status > 0 && status < 400) return decide(reading, "allowed", undefined, FIELD.response_code);
-  reading.say(ACCESS.Decision, "unknown");
+  if (reading.has(FIELD.upstream_host))
+    return allowApplication(reading, status, FIELD.upstream_host);
+  if (status > 0 && status < 400)
+    return decide(reading, WORD.allowed, NO_ENGINE, FIELD.response_code);
+  reading.say(ACCESS.Decision, WORD.unknown);
 }
 
 /** Sets Decision, DecisionEngine, DecisionSource, and for everything but a plain allowance the words of the field as DecisionReason. */
-function decide(reading: Reading, decision: Word, engine: Word | undefined, field: number): void {
+function decide(reading: Reading, decision: number, engine: number, field: number): void {
   reading.say(ACCESS.Decision, decision);
-  if (engine !== undefined) reading.say(ACCESS.DecisionEngine, engine);
+  if (engine !== NO_ENGINE) reading.say(ACCESS.DecisionEngine, engine);
   reading.sayName(ACCESS.DecisionSource, field);
-  if (decision !== "allowed") reading.draft.setText(ACCESS.DecisionReason, reading.start[field]!, reading.end[field]!);
+  if (decision !== WORD.allowed)
+    reading.draft.setText(ACCESS.DecisionReason, reading.start[field]!, reading.end[field]!);
 }
 
 /** Details, of a response or of a connection's end, that name the filter which refused. */
@@ -64,19 +91,37 @@ function deniedBy(reading: Reading, field: number): boolean {
   const start = reading.start[field]!;
   const end = reading.end[field]!;
   if (startsWith(buffer, start, end, RBAC_DENIED)) {
-    decide(reading, "denied", "rbac", field);
+    decide(reading, WORD.denied, WORD.rbac, field);
     const open = indexOf(buffer, CHAR.bracketOpen, start, end);
-    if (open >= 0) setPolicy(reading, ACCESS.Policy, open + 1, buffer[end - 1] === CHAR.bracketClose ? end - 1 : end);
+    if (open >= 0)
+      setPolicy(
+        reading,
+        ACCESS.Policy,
+        open + 1,
+        buffer[end - 1] === CHAR.bracketClose ? end - 1 : end,
+      );
     return true;
   }
-  if (startsWith(buffer, start, end, EXT_AUTHZ_DENIED)) decide(reading, "denied", "ext_authz", field);
-  else if (startsWith(buffer, start, end, EXT_AUTHZ_ERROR)) decide(reading, "failed", "ext_authz", field);
+  if (startsWith(buffer, start, end, EXT_AUTHZ_DENIED))
+    decide(reading, WORD.denied, WORD.ext_authz, field);
+  else if (startsWith(buffer, start, end, EXT_AUTHZ_ERROR))
+    decide(reading, WORD.failed, WORD.ext_authz, field);
   else if (startsWith(buffer, start, end, JWT_DENIED)) {
-    decide(reading, "denied", "jwt", field);
+    decide(reading, WORD.denied, WORD.jwt, field);
     const open = indexOf(buffer, CHAR.braceOpen, start, end);
-    if (open >= 0 && open + 1 < end) draft.setText(ACCESS.DecisionReason, open + 1, buffer[end - 1] === CHAR.braceClose ? end - 1 : end);
-  } else if (startsWithAny(buffer, start, end, RATE_LIMITED)) decide(reading, "denied", "rate_limit", field);
-  else if (end - start > BASIC_AUTH.length && equalsText(buffer, end - BASIC_AUTH.length, end, BASIC_AUTH)) decide(reading, "denied", "basic_auth", field);
+    if (open >= 0 && open + 1 < end)
+      draft.setText(
+        ACCESS.DecisionReason,
+        open + 1,
+        buffer[end - 1] === CHAR.braceClose ? end - 1 : end,
+      );
+  } else if (startsWithAny(buffer, start, end, RATE_LIMITED))
+    decide(reading, WORD.denied, WORD.rate_limit, field);
+  else if (
+    end - start > BASIC_AUTH.length &&
+    equalsText(buffer, end - BASIC_AUTH.length, end, BASIC_AUTH)
+  )
+    decide(reading, WORD.denied, WORD.basic_auth, field);
   else return false;
   return true;
 }
@@ -92,23 +137,29 @@ function namePolicy(reading: Reading): void {
 }
 
 /** The RBAC filter's own word: the only way in which an allowance names its policy. */
-function decideByRbac(reading: Reading, decision: "allowed" | "denied"): void {
-  decide(reading, decision, "rbac", FIELD.enforced_engine_result);
+function decideByRbac(reading: Reading, decision: number): void {
+  decide(reading, decision, WORD.rbac, FIELD.enforced_engine_result);
   namePolicy(reading);
 }
 
 /** The request reached the application. What it answered is its own business; a refusal of its own is marked as such. */
 function allowApplication(reading: Reading, status: number, field: number): void {
-  decide(reading, "allowed", status === 401 || status === 403 ? "app" : undefined, field);
+  decide(reading, WORD.allowed, status === 401 || status === 403 ? WORD.app : NO_ENGINE, field);
 }
 
 /** Details that name no known filter: the proxy itself answered, or ended the stream. */
 function decideByDetails(reading: Reading, status: number): void {
   const field = FIELD.response_code_details;
-  if (status > 0 && status < 400) decide(reading, "allowed", undefined, field);
+  if (status > 0 && status < 400) decide(reading, WORD.allowed, NO_ENGINE, field);
   // An unknown filter may have refused (401, 403, 429), or a route may be configured to answer so.
-  else if (status === 401 || status === 403 || status === 429 || is(reading, field, DIRECT_RESPONSE)) reading.say(ACCESS.Decision, "unknown");
-  else decide(reading, "failed", undefined, field);
+  else if (
+    status === 401 ||
+    status === 403 ||
+    status === 429 ||
+    is(reading, field, DIRECT_RESPONSE)
+  )
+    reading.say(ACCESS.Decision, WORD.unknown);
+  else decide(reading, WORD.failed, NO_ENGINE, field);
 }
 
 /** The response flag that says most. */
@@ -118,7 +169,7 @@ function strongestFlag(reading: Reading): number {
   const { buffer } = reading;
   const end = reading.end[field]!;
   let strongest: number = FLAG.none;
-  for (let p = reading.start[field]!; p < end; ) {
+  for (let p = reading.start[field]!; p < end;) {
     const comma = indexOf(buffer, CHAR.comma, p, end);
     const stop = comma < 0 ? end : comma;
     if (isAny(buffer, p, stop, EXT_AUTHZ_FLAGS)) return FLAG.extAuthz;
@@ -132,17 +183,21 @@ function strongestFlag(reading: Reading): number {
 function refusedCertificate(reading: Reading): boolean {
   const field = FIELD.downstream_transport_failure_reason;
   if (!reading.has(field)) return false;
-  for (const reason of CLIENT_CERTIFICATE) if (indexOfText(reading.buffer, reason, reading.start[field]!, reading.end[field]!) >= 0) return true;
+  for (const reason of CLIENT_CERTIFICATE)
+    if (indexOfText(reading.buffer, reason, reading.start[field]!, reading.end[field]!) >= 0)
+      return true;
   return false;
 }
 
 /** What policies in shadow mode would have decided. Of Istio's two dry runs a denial by the deny policies counts first. */
 function mapShadow(reading: Reading): void {
-  const byDeny = is(reading, FIELD.deny_shadow_engine_result, DENIED) || !reading.has(FIELD.shadow_engine_result);
+  const byDeny =
+    is(reading, FIELD.deny_shadow_engine_result, DENIED) ||
+    !reading.has(FIELD.shadow_engine_result);
   const result = byDeny ? FIELD.deny_shadow_engine_result : FIELD.shadow_engine_result;
   const policy = byDeny ? FIELD.deny_shadow_effective_policy_id : FIELD.shadow_effective_policy_id;
-  if (is(reading, result, DENIED)) reading.say(ACCESS.ShadowDecision, "denied");
-  else if (is(reading, result, ALLOWED)) reading.say(ACCESS.ShadowDecision, "allowed");
+  if (is(reading, result, DENIED)) reading.say(ACCESS.ShadowDecision, WORD.denied);
+  else if (is(reading, result, ALLOWED)) reading.say(ACCESS.ShadowDecision, WORD.allowed);
   else return;
   reading.take(result);
   if (!reading.has(policy)) return;
@@ -157,9 +212,12 @@ function setPolicy(reading: Reading, column: number, start: number, end: number)
   const { buffer, draft } = reading;
   if (start >= end || equalsText(buffer, start, end, NO_POLICY)) return;
   const [ns, policy, rule] = ISTIO_POLICY;
-  const policyAt = startsWith(buffer, start, end, ns) ? indexOfText(buffer, policy, start, end) : -1;
+  const policyAt = startsWith(buffer, start, end, ns)
+    ? indexOfText(buffer, policy, start, end)
+    : -1;
   const ruleAt = policyAt < 0 ? -1 : indexOfText(buffer, rule, policyAt, end);
-  if (ruleAt < 0 || buffer[end - 1] !== CHAR.bracketClose || ruleAt + rule.length > end - 1) return draft.setText(column, start, end);
+  if (ruleAt < 0 || buffer[end - 1] !== CHAR.bracketClose || ruleAt + rule.length > end - 1)
+    return draft.setText(column, start, end);
   const from = draft.scratchEnd;
   draft.reserve(end - start);
   append(reading, start + ns.length, policyAt);
@@ -176,15 +234,29 @@ function append(reading: Reading, start: number, end: number): void {
 }
 
 function is(reading: Reading, field: number, text: Uint8Array): boolean {
-  return reading.has(field) && equalsText(reading.buffer, reading.start[field]!, reading.end[field]!, text);
+  return (
+    reading.has(field) &&
+    equalsText(reading.buffer, reading.start[field]!, reading.end[field]!, text)
+  );
 }
 
-function isAny(from: Uint8Array, start: number, end: number, texts: readonly Uint8Array[]): boolean {
+function isAny(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  texts: readonly Uint8Array[],
+): boolean {
   for (let i = 0; i < texts.length; i++) if (equalsText(from, start, end, texts[i]!)) return true;
   return false;
 }
 
-function startsWithAny(from: Uint8Array, start: number, end: number, prefixes: readonly Uint8Array[]): boolean {
-  for (let i = 0; i < prefixes.length; i++) if (startsWith(from, start, end, prefixes[i]!)) return true;
+function startsWithAny(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  prefixes: readonly Uint8Array[],
+): boolean {
+  for (let i = 0; i < prefixes.length; i++)
+    if (startsWith(from, start, end, prefixes[i]!)) return true;
   return false;
 }

@@ -3,34 +3,40 @@ import { ascii, CHAR, indexOf, indexOfText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import { NO_NUMBER, readInteger } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
+import { WORD } from "./words.ts";
 
 const MAX_PORT = 0xffff;
 /** Istio's clusters: `direction|port|subset|host`, and some without these parts (pilot/pkg/networking/util, constants). */
-const INBOUND = [ascii("inbound|"), ascii("inbound-vip|"), ascii("InboundPassthrough"), ascii("inbound_")] as const;
-const OUTBOUND = [ascii("outbound|"), ascii("PassthroughCluster"), ascii("BlackHoleCluster")] as const;
+const INBOUND = [
+  ascii("inbound|"),
+  ascii("inbound-vip|"),
+  ascii("InboundPassthrough"),
+  ascii("inbound_"),
+] as const;
+const OUTBOUND = [
+  ascii("outbound|"),
+  ascii("PassthroughCluster"),
+  ascii("BlackHoleCluster"),
+] as const;
 /** Istio's SNI for traffic between sidecars: `outbound_.port_._.host`, with the subset between the underscores. */
 const SNI_OUTBOUND = ascii("outbound_.");
 const SNI_HOST = ascii("_.");
 /** Envoy Gateway's route names: `httproute/<namespace>/<name>/rule/…`. */
-const GATEWAY_ROUTES = [ascii("httproute/"), ascii("grpcroute/"), ascii("tcproute/"), ascii("tlsroute/")] as const;
+const GATEWAY_ROUTES = [
+  ascii("httproute/"),
+  ascii("grpcroute/"),
+  ascii("tcproute/"),
+  ascii("tlsroute/"),
+] as const;
 
 /** To whom: addresses on our side, clusters, route, service, workload. */
 export function mapDestination(reading: Reading): void {
-  reading.setText(ACCESS.UpstreamCluster, FIELD.upstream_cluster);
-  reading.setText(ACCESS.UpstreamAddress, FIELD.upstream_host);
-  reading.setText(ACCESS.Route, FIELD.route_name);
-  reading.setText(ACCESS.RequestedServerName, FIELD.requested_server_name);
   applyTraits(reading);
   fillText(reading, ACCESS.Mesh, FIELD.mesh_id);
   fillText(reading, ACCESS.ProxyId, FIELD.node_id);
   fillText(reading, ACCESS.ProxyId, FIELD.pod);
   fillText(reading, ACCESS.LocalNamespace, FIELD.namespace);
   mapDirection(reading);
-  // What the destination is, in Istio's words, is this proxy's workload only where the request comes in.
-  if (isInbound(reading)) {
-    fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
-    fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
-  }
   mapServiceName(reading);
   mapLocalAddress(reading);
 }
@@ -57,21 +63,28 @@ function fillText(reading: Reading, column: number, field: number): void {
   if (reading.draft.isEmpty(column)) reading.setText(column, field);
 }
 
+/** Direction by the node, the route and the cluster. */
 function mapDirection(reading: Reading): void {
-  if (reading.traits.gateway || startsWithAny(reading, FIELD.route_name, GATEWAY_ROUTES)) reading.say(ACCESS.Direction, "gateway");
-  else if (isInbound(reading)) reading.say(ACCESS.Direction, "inbound");
-  else if (startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND)) reading.say(ACCESS.Direction, "outbound");
-}
-
-function isInbound(reading: Reading): boolean {
-  return !reading.traits.gateway && startsWithAny(reading, FIELD.upstream_cluster, INBOUND);
+  if (reading.traits.gateway || startsWithAny(reading, FIELD.route_name, GATEWAY_ROUTES))
+    reading.say(ACCESS.Direction, WORD.gateway);
+  else if (startsWithAny(reading, FIELD.upstream_cluster, INBOUND)) {
+    reading.say(ACCESS.Direction, WORD.inbound);
+    // What the destination is, in Istio's words, is this proxy's workload only where the request comes in.
+    fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
+    fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
+    fillText(reading, ACCESS.LocalPrincipal, FIELD.destination_principal);
+  } else if (startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND)) {
+    reading.say(ACCESS.Direction, WORD.outbound);
+    fillText(reading, ACCESS.LocalPrincipal, FIELD.upstream_local_uri_san);
+  }
 }
 
 function startsWithAny(reading: Reading, field: number, prefixes: readonly Uint8Array[]): boolean {
   if (!reading.has(field)) return false;
   const start = reading.start[field]!;
   const end = reading.end[field]!;
-  for (let i = 0; i < prefixes.length; i++) if (startsWith(reading.buffer, start, end, prefixes[i]!)) return true;
+  for (let i = 0; i < prefixes.length; i++)
+    if (startsWith(reading.buffer, start, end, prefixes[i]!)) return true;
   return false;
 }
 
@@ -82,8 +95,10 @@ function mapServiceName(reading: Reading): void {
   const cluster = FIELD.upstream_cluster;
   if (reading.has(cluster)) {
     let host = start[cluster]!;
-    for (let part = 0; part < 3 && host > 0; part++) host = indexOf(buffer, CHAR.pipe, host, end[cluster]!) + 1;
-    if (host > 0 && host < end[cluster]!) return draft.setText(ACCESS.ServiceName, host, end[cluster]!);
+    for (let part = 0; part < 3 && host > 0; part++)
+      host = indexOf(buffer, CHAR.pipe, host, end[cluster]!) + 1;
+    if (host > 0 && host < end[cluster]!)
+      return draft.setText(ACCESS.ServiceName, host, end[cluster]!);
   }
   const sni = FIELD.requested_server_name;
   if (reading.has(sni) && startsWith(buffer, start[sni]!, end[sni]!, SNI_OUTBOUND)) {
@@ -97,7 +112,11 @@ function mapServiceName(reading: Reading): void {
 /** The address that the peer connected to. `server.address` is one, or the host that was asked for. */
 function mapLocalAddress(reading: Reading): void {
   const { draft } = reading;
-  if (!readLocalAddress(reading, FIELD.downstream_local_address) && !readLocalAddress(reading, FIELD.server_address)) fillText(reading, ACCESS.Authority, FIELD.server_address);
+  if (
+    !readLocalAddress(reading, FIELD.downstream_local_address) &&
+    !readLocalAddress(reading, FIELD.server_address)
+  )
+    fillText(reading, ACCESS.Authority, FIELD.server_address);
   if (!reading.has(FIELD.server_port) || draft.low[ACCESS.LocalPort] !== 0) return;
   const port = readInteger(reading, FIELD.server_port, MAX_PORT);
   if (port === NO_NUMBER) return;
@@ -107,7 +126,11 @@ function mapLocalAddress(reading: Reading): void {
 
 function readLocalAddress(reading: Reading, field: number): boolean {
   const { draft, address } = reading;
-  if (!reading.has(field) || !address.parse(reading.buffer, reading.start[field]!, reading.end[field]!)) return false;
+  if (
+    !reading.has(field) ||
+    !address.parse(reading.buffer, reading.start[field]!, reading.end[field]!)
+  )
+    return false;
   draft.localAddress.set(address.bytes);
   if (address.port > 0) draft.setNumber(ACCESS.LocalPort, address.port);
   reading.take(field);

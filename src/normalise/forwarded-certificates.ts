@@ -55,7 +55,13 @@ export class ForwardedCertificates {
     while (p < end && from[p] !== CHAR.comma) {
       while (p < end && (from[p] === CHAR.space || from[p] === CHAR.semicolon)) p++;
       const key = p;
-      while (p < end && from[p] !== CHAR.equals && from[p] !== CHAR.comma && from[p] !== CHAR.semicolon) p++;
+      while (
+        p < end &&
+        from[p] !== CHAR.equals &&
+        from[p] !== CHAR.comma &&
+        from[p] !== CHAR.semicolon
+      )
+        p++;
       if (p >= end || from[p] !== CHAR.equals) continue;
       const keyEnd = p;
       p = this.#readValue(from, p + 1, end);
@@ -86,7 +92,8 @@ export class ForwardedCertificates {
     let p = start;
     if (p < end && from[p] === CHAR.quote) {
       this.#valueStart = ++p;
-      while (p < end && from[p] !== CHAR.quote) p += from[p] === CHAR.backslash && p + 1 < end ? 2 : 1;
+      while (p < end && from[p] !== CHAR.quote)
+        p += from[p] === CHAR.backslash && p + 1 < end ? 2 : 1;
       this.#valueEnd = Math.min(p, end);
       p = Math.min(p + 1, end);
       while (p < end && from[p] !== CHAR.comma && from[p] !== CHAR.semicolon) p++;

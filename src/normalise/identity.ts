@@ -1,8 +1,18 @@
 import { ACCESS } from "../records/access-draft.ts";
-import { ascii, CHAR, equalRanges, indexOf, isHex, isLowerHex, lower, startsWith } from "./ascii.ts";
+import {
+  ascii,
+  CHAR,
+  equalRanges,
+  indexOf,
+  isHex,
+  isLowerHex,
+  lower,
+  startsWith,
+} from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import { NO_NUMBER, readInteger } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
+import { WORD } from "./words.ts";
 
 const MAX_PORT = 0xffff;
 /** Hex digits of a SHA-256. */
@@ -19,32 +29,28 @@ const SCHEME = ascii("spiffe://");
 export function mapIdentity(reading: Reading, trustedHops: number): void {
   const { draft } = reading;
   mapPeerAddress(reading);
-  reading.setText(ACCESS.ForwardedFor, FIELD.x_forwarded_for);
-  reading.setText(ACCESS.TlsVersion, FIELD.downstream_tls_version);
-  reading.setText(ACCESS.TlsCipher, FIELD.downstream_tls_cipher);
-  reading.setText(ACCESS.UserAgent, FIELD.user_agent);
-  reading.setText(ACCESS.PeerWorkload, FIELD.source_workload);
   mapFingerprint(reading);
-  mapLocalPrincipal(reading);
+  setSpiffeParts(reading, ACCESS.LocalPrincipal, ACCESS.LocalNamespace, ACCESS.LocalServiceAccount);
   mapActorChain(reading);
 
-  reading.say(ACCESS.AuthMethod, "none");
-  reading.say(ACCESS.UserAssurance, "none");
-  if (mapPeerPrincipal(reading)) setWorkloadActor(reading, "mtls");
-  else if (mapEnginePrincipal(reading)) setWorkloadActor(reading, "policy_engine");
-  else if (trustedHops > 0 && mapForwardedPrincipal(reading)) setForwardedActor(reading, trustedHops);
+  reading.say(ACCESS.AuthMethod, WORD.none);
+  reading.say(ACCESS.UserAssurance, WORD.none);
+  if (mapPeerPrincipal(reading)) setWorkloadActor(reading, WORD.mtls);
+  else if (mapEnginePrincipal(reading)) setWorkloadActor(reading, WORD.policy_engine);
+  else if (trustedHops > 0 && mapForwardedPrincipal(reading))
+    setForwardedActor(reading, trustedHops);
   else if (!draft.isEmpty(ACCESS.PeerWorkload)) {
     draft.copyText(ACCESS.Actor, ACCESS.PeerWorkload);
-    reading.say(ACCESS.ActorKind, "workload");
-    reading.say(ACCESS.ActorAssurance, "proxy_metadata");
+    reading.say(ACCESS.ActorKind, WORD.workload);
+    reading.say(ACCESS.ActorAssurance, WORD.proxy_metadata);
   } else setAddressActor(reading);
   mapPeerNamespace(reading);
 
   if (!mapEndUser(reading)) return;
   draft.copyText(ACCESS.Actor, ACCESS.EndUser);
-  reading.say(ACCESS.ActorKind, "user");
-  reading.say(ACCESS.AuthMethod, "jwt");
-  reading.say(ACCESS.UserAssurance, "token");
+  reading.say(ACCESS.ActorKind, WORD.user);
+  reading.say(ACCESS.AuthMethod, WORD.jwt);
+  reading.say(ACCESS.UserAssurance, WORD.token);
 }
 
 /** The peer as its certificate names it: the SPIFFE ID among the URI SANs, else the first of them, else the subject. */
@@ -54,25 +60,25 @@ function mapPeerPrincipal(reading: Reading): boolean {
   if (reading.has(field)) {
     const start = reading.start[field]!;
     const end = reading.end[field]!;
-    let first = start;
     // Several SANs are separated by commas.
-    for (let p = start; p < end; ) {
-      const comma = indexOf(buffer, CHAR.comma, p, end);
-      const stop = comma < 0 ? end : comma;
-      if (startsWith(buffer, p, stop, SCHEME)) {
-        first = p;
-        break;
-      }
-      p = stop + 1;
+    let first = start;
+    let stop = endOfItem(buffer, start, end);
+    while (stop < end && !startsWith(buffer, first, stop, SCHEME)) {
+      first = stop + 1;
+      stop = endOfItem(buffer, first, end);
     }
-    const comma = indexOf(buffer, CHAR.comma, first, end);
-    const stop = comma < 0 ? end : comma;
+    if (!startsWith(buffer, first, stop, SCHEME)) stop = endOfItem(buffer, (first = start), end);
     draft.setText(ACCESS.PeerPrincipal, first, stop);
-    if (first === start && stop === end) reading.take(field);
+    if (stop - first === end - start) reading.take(field);
     if (first < stop) return true;
   }
   reading.setText(ACCESS.PeerPrincipal, FIELD.downstream_peer_subject);
   return !draft.isEmpty(ACCESS.PeerPrincipal);
+}
+
+function endOfItem(from: Uint8Array, start: number, end: number): number {
+  const comma = indexOf(from, CHAR.comma, start, end);
+  return comma < 0 ? end : comma;
 }
 
 /** The principal that the policy engine saw. Istio writes it without the scheme; one identity has one spelling here. */
@@ -105,7 +111,8 @@ function mapActorChain(reading: Reading): void {
   if (!reading.has(field)) return;
   certificates.parse(buffer, reading.start[field]!, reading.end[field]!, draft);
   for (let i = 0; i < certificates.count; i++) {
-    if (certificates.nameStart[i]! < certificates.nameEnd[i]!) draft.pushChain(certificates.nameStart[i]!, certificates.nameEnd[i]!);
+    if (certificates.nameStart[i]! < certificates.nameEnd[i]!)
+      draft.pushChain(certificates.nameStart[i]!, certificates.nameEnd[i]!);
   }
 }
 
@@ -114,7 +121,11 @@ function mapForwardedPrincipal(reading: Reading): boolean {
   const { certificates, draft } = reading;
   const last = certificates.count - 1;
   if (last < 0 || certificates.isUri[last] === 0) return false;
-  draft.setScratch(ACCESS.PeerPrincipal, certificates.nameStart[last]!, certificates.nameEnd[last]!);
+  draft.setScratch(
+    ACCESS.PeerPrincipal,
+    certificates.nameStart[last]!,
+    certificates.nameEnd[last]!,
+  );
   const start = certificates.hashStart[last]!;
   const end = certificates.hashEnd[last]!;
   if (draft.isEmpty(ACCESS.PeerCertificateHash)) setFingerprint(reading, start, end);
@@ -122,11 +133,11 @@ function mapForwardedPrincipal(reading: Reading): boolean {
 }
 
 /** The peer's certificate, or the policy engine that saw it, names the actor. */
-function setWorkloadActor(reading: Reading, assurance: "mtls" | "policy_engine"): void {
+function setWorkloadActor(reading: Reading, assurance: number): void {
   reading.draft.copyText(ACCESS.Actor, ACCESS.PeerPrincipal);
-  reading.say(ACCESS.ActorKind, "workload");
+  reading.say(ACCESS.ActorKind, WORD.workload);
   reading.say(ACCESS.ActorAssurance, assurance);
-  reading.say(ACCESS.AuthMethod, "mtls");
+  reading.say(ACCESS.AuthMethod, WORD.mtls);
 }
 
 /** Behind trusted hops, the actor is the oldest certificate that one of them forwarded. */
@@ -135,29 +146,34 @@ function setForwardedActor(reading: Reading, trustedHops: number): void {
   let oldest = Math.max(certificates.count - trustedHops, 0);
   while (certificates.isUri[oldest] === 0) oldest++; // the last one is a URI
   draft.setScratch(ACCESS.Actor, certificates.nameStart[oldest]!, certificates.nameEnd[oldest]!);
-  reading.say(ACCESS.ActorKind, "workload");
-  reading.say(ACCESS.ActorAssurance, "forwarded_certificate");
+  reading.say(ACCESS.ActorKind, WORD.workload);
+  reading.say(ACCESS.ActorAssurance, WORD.forwarded_certificate);
 }
 
 /** Nobody was authenticated: the address is all that there is. Without a port it was taken from X-Forwarded-For, which is a header's word. */
 function setAddressActor(reading: Reading): void {
   const { draft, address } = reading;
   const field = peerAddressField(reading);
-  if (field === 0 || !address.parse(reading.buffer, reading.start[field]!, reading.end[field]!)) return reading.say(ACCESS.ActorAssurance, "none");
+  if (field === 0 || !address.parse(reading.buffer, reading.start[field]!, reading.end[field]!))
+    return reading.say(ACCESS.ActorAssurance, WORD.none);
   draft.setText(ACCESS.Actor, address.hostStart, address.hostEnd);
-  reading.say(ACCESS.ActorKind, "address");
-  reading.say(ACCESS.ActorAssurance, address.port === 0 ? "header" : "address");
+  reading.say(ACCESS.ActorKind, WORD.address);
+  reading.say(ACCESS.ActorAssurance, address.port === 0 ? WORD.header : WORD.address);
 }
 
 /** The field that holds the peer's address, or 0. */
 function peerAddressField(reading: Reading): number {
   if (isAddress(reading, FIELD.downstream_remote_address)) return FIELD.downstream_remote_address;
-  if (isAddress(reading, FIELD.downstream_direct_remote_address)) return FIELD.downstream_direct_remote_address;
+  if (isAddress(reading, FIELD.downstream_direct_remote_address))
+    return FIELD.downstream_direct_remote_address;
   return isAddress(reading, FIELD.client_address) ? FIELD.client_address : 0;
 }
 
 function isAddress(reading: Reading, field: number): boolean {
-  return reading.has(field) && reading.address.parse(reading.buffer, reading.start[field]!, reading.end[field]!);
+  return (
+    reading.has(field) &&
+    reading.address.parse(reading.buffer, reading.start[field]!, reading.end[field]!)
+  );
 }
 
 /** PeerAddress and PeerPort. An address of another kind (`envoy://…`, a socket's path) stays in LogAttributes. */
@@ -178,7 +194,8 @@ function mapPeerAddress(reading: Reading): void {
 
 function mapFingerprint(reading: Reading): void {
   const field = FIELD.downstream_peer_fingerprint_256;
-  if (reading.has(field) && setFingerprint(reading, reading.start[field]!, reading.end[field]!)) reading.take(field);
+  if (reading.has(field) && setFingerprint(reading, reading.start[field]!, reading.end[field]!))
+    reading.take(field);
 }
 
 /** PeerCertificateHash in lower case; false when [start, end) is no SHA-256 in hex. */
@@ -204,35 +221,47 @@ function mapPeerNamespace(reading: Reading): void {
   const field = FIELD.source_namespace;
   if (!reading.has(field)) return;
   if (draft.isEmpty(ACCESS.PeerNamespace)) reading.setText(ACCESS.PeerNamespace, field);
-  else if (equalRanges(draft.bytesOf(ACCESS.PeerPrincipal), spiffe.namespaceStart, spiffe.namespaceEnd, buffer, start[field]!, end[field]!)) reading.take(field);
-}
-
-/** The proxy's own principal, and its namespace and service account where the resource does not give them. */
-function mapLocalPrincipal(reading: Reading): void {
-  if (reading.has(FIELD.downstream_local_uri_san)) reading.setText(ACCESS.LocalPrincipal, FIELD.downstream_local_uri_san);
-  else if (reading.has(FIELD.upstream_local_uri_san)) reading.setText(ACCESS.LocalPrincipal, FIELD.upstream_local_uri_san);
-  else if (startsWithInbound(reading)) reading.setText(ACCESS.LocalPrincipal, FIELD.destination_principal);
-  setSpiffeParts(reading, ACCESS.LocalPrincipal, ACCESS.LocalNamespace, ACCESS.LocalServiceAccount);
-}
-
-const INBOUND = ascii("inbound");
-
-function startsWithInbound(reading: Reading): boolean {
-  const field = FIELD.upstream_cluster;
-  return reading.has(field) && startsWith(reading.buffer, reading.start[field]!, reading.end[field]!, INBOUND);
+  else if (
+    equalRanges(
+      draft.bytesOf(ACCESS.PeerPrincipal),
+      spiffe.namespaceStart,
+      spiffe.namespaceEnd,
+      buffer,
+      start[field]!,
+      end[field]!,
+    )
+  )
+    reading.take(field);
 }
 
 /** Namespace and service account of the SPIFFE ID in `principal`, where the columns are still empty. */
-function setSpiffeParts(reading: Reading, principal: number, namespace: number, account: number): void {
+function setSpiffeParts(
+  reading: Reading,
+  principal: number,
+  namespace: number,
+  account: number,
+): void {
   const { draft, spiffe } = reading;
   if (draft.isEmpty(principal)) return;
-  if (!spiffe.parse(draft.bytesOf(principal), draft.start[principal]!, draft.end[principal]!) || spiffe.namespaceStart === spiffe.namespaceEnd) return;
-  if (draft.isEmpty(namespace)) setPart(reading, namespace, principal, spiffe.namespaceStart, spiffe.namespaceEnd);
-  if (draft.isEmpty(account)) setPart(reading, account, principal, spiffe.serviceAccountStart, spiffe.serviceAccountEnd);
+  if (
+    !spiffe.parse(draft.bytesOf(principal), draft.start[principal]!, draft.end[principal]!) ||
+    spiffe.namespaceStart === spiffe.namespaceEnd
+  )
+    return;
+  if (draft.isEmpty(namespace))
+    setPart(reading, namespace, principal, spiffe.namespaceStart, spiffe.namespaceEnd);
+  if (draft.isEmpty(account))
+    setPart(reading, account, principal, spiffe.serviceAccountStart, spiffe.serviceAccountEnd);
 }
 
 /** A column gets a part of what another one holds. */
-function setPart(reading: Reading, column: number, whole: number, start: number, end: number): void {
+function setPart(
+  reading: Reading,
+  column: number,
+  whole: number,
+  start: number,
+  end: number,
+): void {
   const { draft } = reading;
   draft.copyText(column, whole);
   draft.start[column] = start;
@@ -242,8 +271,6 @@ function setPart(reading: Reading, column: number, whole: number, start: number,
 /** The end user of a token that the proxy verified: Istio's `issuer/subject`, or the claims one by one. */
 function mapEndUser(reading: Reading): boolean {
   const { draft, buffer, start, end } = reading;
-  reading.setText(ACCESS.EndUserIssuer, FIELD.jwt_issuer);
-  reading.setText(ACCESS.EndUser, FIELD.jwt_subject);
   const field = FIELD.request_principal;
   if (reading.has(field) && draft.isEmpty(ACCESS.EndUser)) {
     // An issuer is a URL and holds slashes; a subject seldom does.

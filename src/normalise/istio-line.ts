@@ -7,12 +7,30 @@ export const LINE = { foreign: 0, partial: 1, full: 2 } as const;
 
 /** The fields of Istio's default text format, in the order of the line. */
 const ORDER = Int32Array.of(
-  FIELD.start_time, FIELD.method, FIELD.path, FIELD.protocol, FIELD.response_code, FIELD.response_flags,
-  FIELD.response_code_details, FIELD.connection_termination_details, FIELD.upstream_transport_failure_reason,
-  FIELD.bytes_received, FIELD.bytes_sent, FIELD.duration, FIELD.upstream_service_time,
-  FIELD.x_forwarded_for, FIELD.user_agent, FIELD.request_id, FIELD.authority, FIELD.upstream_host,
-  FIELD.upstream_cluster, FIELD.upstream_local_address, FIELD.downstream_local_address, FIELD.downstream_remote_address,
-  FIELD.requested_server_name, FIELD.route_name,
+  FIELD.start_time,
+  FIELD.method,
+  FIELD.path,
+  FIELD.protocol,
+  FIELD.response_code,
+  FIELD.response_flags,
+  FIELD.response_code_details,
+  FIELD.connection_termination_details,
+  FIELD.upstream_transport_failure_reason,
+  FIELD.bytes_received,
+  FIELD.bytes_sent,
+  FIELD.duration,
+  FIELD.upstream_service_time,
+  FIELD.x_forwarded_for,
+  FIELD.user_agent,
+  FIELD.request_id,
+  FIELD.authority,
+  FIELD.upstream_host,
+  FIELD.upstream_cluster,
+  FIELD.upstream_local_address,
+  FIELD.downstream_local_address,
+  FIELD.downstream_remote_address,
+  FIELD.requested_server_name,
+  FIELD.route_name,
 );
 
 /** The same in the order of their names. */
@@ -34,6 +52,7 @@ const REQUEST_ID = 15;
 const UPSTREAM_HOST = 17;
 const CLUSTER = 18;
 const ROUTE = 23;
+const TOKENS = 24;
 
 /** Longest protocol that is looked for behind a path: `HTTP/1.1`. */
 const MAX_PROTOCOL = 12;
@@ -71,7 +90,8 @@ export class IstioLine {
     const clean = unquoted && headers >= 0 && this.#readHeaders(headers);
     // The first half alone, "[time] "GET / HTTP/1.1" 200 -", could be anybody's: something else must say that this is a proxy.
     if (headers < 0 && !unquoted && !reading.traits.envoyLabels) return LINE.foreign;
-    for (let i = 0; i < ORDER.length; i++) reading.setFromBody(ORDER[i]!, this.#start[i]!, this.#end[i]!);
+    for (let i = 0; i < ORDER.length; i++)
+      reading.setFromBody(ORDER[i]!, this.#start[i]!, this.#end[i]!);
     return clean ? LINE.full : LINE.partial;
   }
 
@@ -85,7 +105,13 @@ export class IstioLine {
     const from = this.#from;
     const end = this.#lineEnd;
     const timeEnd = indexOf(from, CHAR.bracketClose, start, Math.min(end, start + MAX_TIME));
-    if (timeEnd < 0 || timeEnd + 3 >= end || from[timeEnd + 1] !== CHAR.space || from[timeEnd + 2] !== CHAR.quote) return -1;
+    if (
+      timeEnd < 0 ||
+      timeEnd + 3 >= end ||
+      from[timeEnd + 1] !== CHAR.space ||
+      from[timeEnd + 2] !== CHAR.quote
+    )
+      return -1;
     this.#set(TIME, start + 1, timeEnd);
     const method = timeEnd + 3;
     const methodEnd = indexOf(from, CHAR.space, method, end);
@@ -99,7 +125,13 @@ export class IstioLine {
       if (pathEnd < 0) return -1;
       protocol = pathEnd + 1;
       protocolEnd = indexOf(from, CHAR.quote, protocol, Math.min(end, protocol + MAX_PROTOCOL));
-      if (protocolEnd > protocol && protocolEnd + 2 < end && from[protocolEnd + 1] === CHAR.space && isDigit(from[protocolEnd + 2]!) && indexOf(from, CHAR.space, protocol, protocolEnd) < 0) {
+      if (
+        protocolEnd > protocol &&
+        protocolEnd + 2 < end &&
+        from[protocolEnd + 1] === CHAR.space &&
+        isDigit(from[protocolEnd + 2]!) &&
+        indexOf(from, CHAR.space, protocol, protocolEnd) < 0
+      ) {
         this.#set(PATH, methodEnd + 1, pathEnd);
         break;
       }
@@ -122,20 +154,30 @@ export class IstioLine {
   #readResult(start: number): number {
     const from = this.#from;
     const end = this.#lineEnd;
+    // The first blank and the first quotation mark behind a blank that do not stand in brackets or braces.
+    let border = -1;
     let quote = start;
-    while (quote < end && !(from[quote] === CHAR.quote && from[quote - 1] === CHAR.space)) quote++;
-    const border = endOfDetails(from, start, quote - 1);
-    if (quote >= end || border < 0) return -1;
-    for (let close = quote + 1; close + 1 < end; close++) {
-      if (from[close] !== CHAR.quote || from[close + 1] !== CHAR.space) continue;
-      const headers = this.#readNumbers(close + 2);
-      if (headers < 0) continue;
-      this.#set(DETAILS, start, border);
-      this.#set(TERMINATION, border + 1, quote - 1);
-      this.#set(FAILURE, quote + 1, close);
-      return headers;
+    for (let depth = 0; quote < end; quote++) {
+      const c = from[quote]!;
+      if (c === CHAR.bracketOpen || c === CHAR.braceOpen) depth++;
+      else if (c === CHAR.bracketClose || c === CHAR.braceClose) depth--;
+      else if (c === CHAR.space && depth <= 0 && border < 0) border = quote;
+      else if (c === CHAR.quote && depth <= 0 && from[quote - 1] === CHAR.space) break;
     }
-    return -1;
+    if (quote === end || border <= start || border + 1 >= quote - 1) return -1;
+    const close = indexOf(from, CHAR.quote, quote + 1, end);
+    const headers =
+      close < 0 || close + 1 >= end || from[close + 1] !== CHAR.space
+        ? -1
+        : this.#readNumbers(close + 2);
+    if (headers < 0) {
+      this.#forget(FIRST_NUMBER, FORWARDED_FOR);
+      return -1;
+    }
+    this.#set(DETAILS, start, border);
+    this.#set(TERMINATION, border + 1, quote - 1);
+    this.#set(FAILURE, quote + 1, close);
+    return headers;
   }
 
   /** Four numbers or dashes and the opening quotation mark of the headers: position behind it, or -1. */
@@ -144,15 +186,23 @@ export class IstioLine {
     let p = start;
     for (let token = FIRST_NUMBER; token < FORWARDED_FOR; token++) {
       const end = indexOf(from, CHAR.space, p, this.#lineEnd);
-      if (end <= p || !(isDigits(from, p, end) || (end === p + 1 && from[p] === CHAR.minus))) return -1;
+      if (end <= p || !(isDigits(from, p, end) || (end === p + 1 && from[p] === CHAR.minus)))
+        return -1;
       this.#set(token, p, end);
       p = end + 1;
     }
     return p < this.#lineEnd && from[p] === CHAR.quote ? p + 1 : -1;
   }
 
-  /** From the end: `"REQUEST_ID" "AUTHORITY" "UPSTREAM_HOST" CLUSTER UPSTREAM_LOCAL LOCAL REMOTE SNI ROUTE`. */
+  /** Reads the end of the line, or forgets it. */
   #readRoute(start: number): boolean {
+    if (this.#readTail(start)) return true;
+    this.#forget(REQUEST_ID, TOKENS);
+    return false;
+  }
+
+  /** From the end: `"REQUEST_ID" "AUTHORITY" "UPSTREAM_HOST" CLUSTER UPSTREAM_LOCAL LOCAL REMOTE SNI ROUTE`. */
+  #readTail(start: number): boolean {
     const from = this.#from;
     const end = this.#lineEnd;
     let close = end - 2;
@@ -161,25 +211,25 @@ export class IstioLine {
     let p = close + 2;
     for (let token = CLUSTER; token < ROUTE; token++) {
       const tokenEnd = indexOf(from, CHAR.space, p, end);
-      if (tokenEnd <= p) return this.#forget(CLUSTER, ROUTE);
+      if (tokenEnd <= p) return false;
       this.#set(token, p, tokenEnd);
       p = tokenEnd + 1;
     }
-    if (p >= end) return this.#forget(CLUSTER, ROUTE);
+    if (p >= end) return false;
     this.#set(ROUTE, p, end);
     for (let token = UPSTREAM_HOST; token >= REQUEST_ID; token--) {
       const open = separatorBefore(from, start, close);
-      if (open < 0) return this.#forget(REQUEST_ID, ROUTE);
+      if (open < 0) return false;
       this.#set(token, open + 3, close);
       close = open;
     }
     return true;
   }
 
-  #forget(first: number, last: number): boolean {
-    this.#start.fill(0, first, last + 1);
-    this.#end.fill(0, first, last + 1);
-    return false;
+  /** Forgets the tokens from `first` to the one before `end`. */
+  #forget(first: number, end: number): void {
+    this.#start.fill(0, first, end);
+    this.#end.fill(0, first, end);
   }
 
   /** `FORWARDED_FOR" "USER_AGENT`, between what was read from the left and what was read from the right. True when there is one way only to split it. */
@@ -189,7 +239,8 @@ export class IstioLine {
     let border = -1;
     let borders = 0;
     for (let p = start; p + 2 < end; p++) {
-      if (from[p] !== CHAR.quote || from[p + 1] !== CHAR.space || from[p + 2] !== CHAR.quote) continue;
+      if (from[p] !== CHAR.quote || from[p + 1] !== CHAR.space || from[p + 2] !== CHAR.quote)
+        continue;
       if (borders++ === 0) border = p;
     }
     if (border < 0) return false;
@@ -201,7 +252,12 @@ export class IstioLine {
 
 /** Begins the range like an access log line with a date: `[2026-`? */
 export function looksLikeLine(from: Uint8Array, start: number, end: number): boolean {
-  return end - start > MAX_TIME && from[start] === CHAR.bracketOpen && isDigits(from, start + 1, start + 5) && from[start + 5] === CHAR.minus;
+  return (
+    end - start > MAX_TIME &&
+    from[start] === CHAR.bracketOpen &&
+    isDigits(from, start + 1, start + 5) &&
+    from[start + 5] === CHAR.minus
+  );
 }
 
 function trimmedEnd(from: Uint8Array, start: number, end: number): number {
@@ -216,31 +272,24 @@ function areFlags(from: Uint8Array, start: number, end: number): boolean {
   if (end - start === 1 && from[start] === CHAR.minus) return true;
   for (let i = start; i < end; i++) {
     const letter = from[i]! | 0x20;
-    if (!((letter >= 0x61 && letter <= 0x7a) || isDigit(from[i]!) || from[i] === CHAR.comma || from[i] === CHAR.underscore)) return false;
+    if (
+      !(
+        (letter >= 0x61 && letter <= 0x7a) ||
+        isDigit(from[i]!) ||
+        from[i] === CHAR.comma ||
+        from[i] === CHAR.underscore
+      )
+    )
+      return false;
   }
   return true;
-}
-
-/** End of the first word of the range, not counting blanks inside brackets and braces that are closed again; -1 when there is only one word. */
-function endOfDetails(from: Uint8Array, start: number, end: number): number {
-  let depth = 0;
-  let first = -1;
-  for (let p = start; p < end; p++) {
-    const c = from[p]!;
-    if (c === CHAR.bracketOpen || c === CHAR.braceOpen) depth++;
-    else if (c === CHAR.bracketClose || c === CHAR.braceClose) depth--;
-    else if (c === CHAR.space) {
-      if (first < 0) first = p;
-      if (depth <= 0) return p > start && p + 1 < end ? p : -1;
-    }
-  }
-  return first > start && first + 1 < end ? first : -1;
 }
 
 /** Position of the last `" "` that ends before `before`, not before `start`; -1 when there is none. */
 function separatorBefore(from: Uint8Array, start: number, before: number): number {
   for (let p = before - 3; p >= start; p--) {
-    if (from[p] === CHAR.quote && from[p + 1] === CHAR.space && from[p + 2] === CHAR.quote) return p;
+    if (from[p] === CHAR.quote && from[p + 1] === CHAR.space && from[p + 2] === CHAR.quote)
+      return p;
   }
   return -1;
 }

@@ -1,6 +1,7 @@
 import { ACCESS, TAKEN } from "../records/access-draft.ts";
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { Reading } from "./reading.ts";
+import { WORD } from "./words.ts";
 import { PLACES } from "./redaction.ts";
 
 /**
@@ -8,10 +9,11 @@ import { PLACES } from "./redaction.ts";
  * A body of which every field found its column is not kept again; one that was read in part is kept whole.
  */
 export function finish(reading: Reading): void {
-  reading.say(ACCESS.ParseStatus, reading.partial ? "partial" : "full");
+  reading.say(ACCESS.ParseStatus, reading.partial ? WORD.partial : WORD.full);
   redactHeaders(reading);
   redactLeft(reading);
-  if (reading.bodyFields !== undefined && !reading.partial) reading.keepLeftovers(reading.bodyFields);
+  if (reading.bodyFields !== undefined && !reading.partial)
+    reading.keepLeftovers(reading.bodyFields);
   else keepBody(reading);
 }
 
@@ -22,7 +24,13 @@ function redactHeaders(reading: Reading): void {
   const { valueStart, valueEnd, valueType } = view.attributes;
   for (let i = 0; i < plan.headers.length; i++) {
     const header = plan.headers[i]!;
-    if (header < 0 || valueType[i] === VALUE_TYPES.none || valueStart[i] === valueEnd[i] || isDash(reading, valueStart[i]!, valueEnd[i]!)) continue;
+    if (
+      header < 0 ||
+      valueType[i] === VALUE_TYPES.none ||
+      valueStart[i] === valueEnd[i] ||
+      isDash(reading, valueStart[i]!, valueEnd[i]!)
+    )
+      continue;
     draft.taken[i] = TAKEN.redacted;
     redactor.noteHeader(header, PLACES.LogAttributes);
   }
@@ -40,9 +48,15 @@ function redactLeft(reading: Reading): void {
     if (draft.taken[i] !== TAKEN.left) continue;
     const type = valueType[i];
     if (type === VALUE_TYPES.string) {
-      if (redactor.redactText(buffer, valueStart[i]!, valueEnd[i]!, PLACES.LogAttributes)) draft.rewrite(i, redactor.start, redactor.end);
-    } else if (type === VALUE_TYPES.array || type === VALUE_TYPES.kvlist || type === VALUE_TYPES.bytes) {
-      if (redactor.noteNameWithin(buffer, valueStart[i]!, valueEnd[i]!, PLACES.LogAttributes)) draft.taken[i] = TAKEN.redacted;
+      if (redactor.redactText(buffer, valueStart[i]!, valueEnd[i]!, PLACES.LogAttributes))
+        draft.rewrite(i, redactor.start, redactor.end);
+    } else if (
+      type === VALUE_TYPES.array ||
+      type === VALUE_TYPES.kvlist ||
+      type === VALUE_TYPES.bytes
+    ) {
+      if (redactor.noteNameWithin(buffer, valueStart[i]!, valueEnd[i]!, PLACES.LogAttributes))
+        draft.taken[i] = TAKEN.redacted;
     }
   }
 }
@@ -51,11 +65,20 @@ function keepBody(reading: Reading): void {
   const { draft, redactor, buffer, view } = reading;
   const { bodyType, bodyStart, bodyEnd } = view;
   if (bodyType === VALUE_TYPES.none || bodyStart === bodyEnd) return;
-  const isNested = bodyType === VALUE_TYPES.array || bodyType === VALUE_TYPES.kvlist || bodyType === VALUE_TYPES.bytes;
-  if (reading.secretInBody || (isNested && redactor.noteNameWithin(buffer, bodyStart, bodyEnd, PLACES.Body))) {
+  const isNested =
+    bodyType === VALUE_TYPES.array ||
+    bodyType === VALUE_TYPES.kvlist ||
+    bodyType === VALUE_TYPES.bytes;
+  if (
+    reading.secretInBody ||
+    (isNested && redactor.noteNameWithin(buffer, bodyStart, bodyEnd, PLACES.Body))
+  ) {
     // Where exactly the secret stands in it is not known.
-    reading.say(ACCESS.Body, "[redacted]");
-  } else if (bodyType === VALUE_TYPES.string && redactor.redactText(buffer, bodyStart, bodyEnd, PLACES.Body)) {
+    reading.say(ACCESS.Body, WORD.redacted);
+  } else if (
+    bodyType === VALUE_TYPES.string &&
+    redactor.redactText(buffer, bodyStart, bodyEnd, PLACES.Body)
+  ) {
     draft.setScratch(ACCESS.Body, redactor.start, redactor.end);
   } else {
     draft.keepBody = true;

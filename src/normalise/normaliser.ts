@@ -32,7 +32,7 @@ export interface NormaliserOptions {
 
 /**
  * Turns log records into access records, one at a time into the same draft. What no dialect claims is a log.
- * Cost: about 1 µs a record of 25 attributes; no strings and no objects for a record whose shape was seen before.
+ * Cost: 2 to 3 µs a record on a busy core; no strings and no objects for a record whose shape was seen before.
  */
 export class Normaliser {
   readonly draft = new AccessDraft();
@@ -47,7 +47,9 @@ export class Normaliser {
     this.#redactor = new Redactor(this.draft, options.redact);
     this.#reading = new Reading(this.draft, this.#redactor);
     this.#dialects = options.dialects ?? DIALECTS;
-    this.#names = new Map(this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]));
+    this.#names = new Map(
+      this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]),
+    );
     this.#trustedHops = options.trustedHops ?? 0;
   }
 

@@ -15,7 +15,10 @@ export function readInteger(reading: Reading, field: number, max: number): numbe
   const start = reading.start[field]!;
   const end = reading.end[field]!;
   const type = reading.type[field]!;
-  const value = type === VALUE_TYPES.string ? parseInteger(reading.buffer, start, end) : typedNumber(reading.buffer, type, start);
+  const value =
+    type === VALUE_TYPES.string
+      ? parseInteger(reading.buffer, start, end)
+      : typedNumber(reading.buffer, type, start);
   if (value >= 0 && value <= max && Number.isInteger(value)) return value;
   reading.partial = true;
   return NO_NUMBER;
@@ -29,7 +32,10 @@ export function readDuration(reading: Reading, field: number, unitNs: number): n
   const start = reading.start[field]!;
   const end = reading.end[field]!;
   const type = reading.type[field]!;
-  const value = type === VALUE_TYPES.string ? parseDuration(reading.buffer, start, end, unitNs) : Math.round(typedNumber(reading.buffer, type, start) * unitNs);
+  const value =
+    type === VALUE_TYPES.string
+      ? parseDuration(reading.buffer, start, end, unitNs)
+      : Math.round(typedNumber(reading.buffer, type, start) * unitNs);
   if (value >= 0 && value <= MAX_DURATION_NS) return value;
   reading.partial = true;
   return NO_NUMBER;
@@ -37,8 +43,23 @@ export function readDuration(reading: Reading, field: number, unitNs: number): n
 
 /** gRPC status codes by the letters of their names, in order of the numbers (grpc, doc/statuscodes.md). */
 const GRPC_CODES = [
-  "ok", "canceled", "unknown", "invalidargument", "deadlineexceeded", "notfound", "alreadyexists", "permissiondenied",
-  "resourceexhausted", "failedprecondition", "aborted", "outofrange", "unimplemented", "internal", "unavailable", "dataloss", "unauthenticated",
+  "ok",
+  "canceled",
+  "unknown",
+  "invalidargument",
+  "deadlineexceeded",
+  "notfound",
+  "alreadyexists",
+  "permissiondenied",
+  "resourceexhausted",
+  "failedprecondition",
+  "aborted",
+  "outofrange",
+  "unimplemented",
+  "internal",
+  "unavailable",
+  "dataloss",
+  "unauthenticated",
 ].map((name) => Uint8Array.from(Buffer.from(name)));
 const MAX_INT16 = 0x7fff;
 
@@ -47,7 +68,8 @@ export function readGrpcStatus(reading: Reading): number {
   const start = reading.start[FIELD.grpc_status]!;
   const end = reading.end[FIELD.grpc_status]!;
   if (reading.type[FIELD.grpc_status] === VALUE_TYPES.string && !isDigit(reading.buffer[start]!)) {
-    for (let code = 0; code < GRPC_CODES.length; code++) if (hasLetters(reading.buffer, start, end, GRPC_CODES[code]!)) return code;
+    for (let code = 0; code < GRPC_CODES.length; code++)
+      if (hasLetters(reading.buffer, start, end, GRPC_CODES[code]!)) return code;
     // Envoy's spelling of code 1 has one l, gRPC's own has two.
     if (hasLetters(reading.buffer, start, end, CANCELLED)) return 1;
   }
@@ -79,7 +101,12 @@ function parseInteger(from: Uint8Array, start: number, end: number): number {
   return value;
 }
 
-function parseDuration(from: Uint8Array, start: number, end: number, defaultUnitNs: number): number {
+function parseDuration(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  defaultUnitNs: number,
+): number {
   let p = start;
   let whole = 0;
   while (p < end && isDigit(from[p]!)) whole = whole * 10 + (from[p++]! - CHAR.zero);
@@ -106,9 +133,12 @@ function unitNs(from: Uint8Array, start: number, end: number): number {
   const length = end - start;
   if (length === 1) return last === 0x73 ? 1e9 : last === 0x6d ? 60e9 : last === 0x68 ? 3600e9 : 0;
   if (last !== 0x73) return 0;
-  if (length === 2) return from[start] === 0x6d ? 1e6 : from[start] === 0x75 ? 1e3 : from[start] === 0x6e ? 1 : 0;
+  if (length === 2)
+    return from[start] === 0x6d ? 1e6 : from[start] === 0x75 ? 1e3 : from[start] === 0x6e ? 1 : 0;
   // The micro sign is C2 B5 in UTF-8, the Greek letter mu CE BC.
-  const micro = (from[start] === 0xc2 && from[start + 1] === 0xb5) || (from[start] === 0xce && from[start + 1] === 0xbc);
+  const micro =
+    (from[start] === 0xc2 && from[start + 1] === 0xb5) ||
+    (from[start] === 0xce && from[start + 1] === 0xbc);
   return length === 3 && micro ? 1e3 : 0;
 }
 
@@ -134,8 +164,18 @@ const EXPONENT_BIAS = 1075;
 
 /** A little-endian IEEE 754 double; what is not finite is no number here. (A DataView would be an object for each request body.) */
 function readDouble(from: Uint8Array, start: number): number {
-  const low = (from[start]! | (from[start + 1]! << 8) | (from[start + 2]! << 16) | (from[start + 3]! << 24)) >>> 0;
-  const high = (from[start + 4]! | (from[start + 5]! << 8) | (from[start + 6]! << 16) | (from[start + 7]! << 24)) >>> 0;
+  const low =
+    (from[start]! |
+      (from[start + 1]! << 8) |
+      (from[start + 2]! << 16) |
+      (from[start + 3]! << 24)) >>>
+    0;
+  const high =
+    (from[start + 4]! |
+      (from[start + 5]! << 8) |
+      (from[start + 6]! << 16) |
+      (from[start + 7]! << 24)) >>>
+    0;
   const exponent = (high >>> 20) & 0x7ff;
   if (exponent === 0x7ff || high >>> 31 === 1) return NO_NUMBER;
   if (exponent === 0) return 0;

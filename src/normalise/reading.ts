@@ -1,9 +1,9 @@
-import { type AccessDraft, TAKEN } from "../records/access-draft.ts";
+import { ACCESS, type AccessDraft, SOURCES, TAKEN } from "../records/access-draft.ts";
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
 import { CHAR, equalRanges } from "./ascii.ts";
-import { FIELD_COUNT, FIELD_NAMES, IS_NUMERIC } from "./fields.ts";
+import { FIELD_COUNT, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
 import { IstioLine } from "./istio-line.ts";
 import { PLACES, type Redactor } from "./redaction.ts";
 import { ForwardedCertificates } from "./forwarded-certificates.ts";
@@ -11,10 +11,43 @@ import type { ScopeTraits } from "./scope-traits.ts";
 import type { ShapePlan } from "./shape-plan.ts";
 import { SpiffeId } from "./spiffe.ts";
 import { TimeText } from "./time-text.ts";
-import { internWords, type Word, type Words } from "./words.ts";
+import { internWords } from "./words.ts";
+
+/** Fields that are a text column as they stand. Whatever else they mean is worked out from the column or the field. */
+const TEXT_COLUMNS: Partial<Record<FieldName, number>> = {
+  request_id: ACCESS.RequestId,
+  x_forwarded_for: ACCESS.ForwardedFor,
+  downstream_tls_version: ACCESS.TlsVersion,
+  downstream_tls_cipher: ACCESS.TlsCipher,
+  requested_server_name: ACCESS.RequestedServerName,
+  user_agent: ACCESS.UserAgent,
+  source_workload: ACCESS.PeerWorkload,
+  jwt_subject: ACCESS.EndUser,
+  jwt_issuer: ACCESS.EndUserIssuer,
+  downstream_local_uri_san: ACCESS.LocalPrincipal,
+  upstream_cluster: ACCESS.UpstreamCluster,
+  upstream_host: ACCESS.UpstreamAddress,
+  route_name: ACCESS.Route,
+  method: ACCESS.Method,
+  authority: ACCESS.Authority,
+  rpc_service: ACCESS.RpcService,
+  rpc_method: ACCESS.RpcMethod,
+  response_flags: ACCESS.ResponseFlags,
+  response_code_details: ACCESS.ResponseDetails,
+  connection_id: ACCESS.ConnectionId,
+};
+const NO_COLUMN = 0;
+const COLUMN_OF = Uint8Array.from(FIELD_NAMES, (name) =>
+  name === "" ? NO_COLUMN : (TEXT_COLUMNS[name] ?? NO_COLUMN),
+);
 
 /** Fields of a text line that hold a header. */
-const HEADER_FIELDS: Readonly<Record<string, string>> = { x_forwarded_for: "x-forwarded-for", user_agent: "user-agent", request_id: "x-request-id", authority: "host" };
+const HEADER_FIELDS: Readonly<Record<string, string>> = {
+  x_forwarded_for: "x-forwarded-for",
+  user_agent: "user-agent",
+  request_id: "x-request-id",
+  authority: "host",
+};
 
 /** Where a field stands: the number of an attribute, or one of these. */
 const HOLDER = { absent: -1, body: -2, bodyTaken: -3 } as const;
@@ -26,7 +59,6 @@ const HOLDER = { absent: -1, body: -2, bodyTaken: -3 } as const;
 export class Reading {
   readonly draft: AccessDraft;
   readonly redactor: Redactor;
-  readonly words: Words;
   view!: LogView;
   buffer!: Uint8Array;
   traits!: ScopeTraits;
@@ -45,6 +77,8 @@ export class Reading {
   readonly #holder = new Int32Array(FIELD_COUNT);
   /** Number of the configured header that a field holds, or -1. */
   readonly #headers: Int16Array;
+  /** Constants of the words, by WORD. */
+  readonly #words: Int32Array;
   /** Constants that name the fields, for DecisionSource and for LogAttributes. */
   readonly #names: Int32Array;
 
@@ -58,8 +92,10 @@ export class Reading {
   constructor(draft: AccessDraft, redactor: Redactor) {
     this.draft = draft;
     this.redactor = redactor;
-    this.words = internWords(draft);
-    this.#headers = Int16Array.from(FIELD_NAMES, (name) => redactor.headerOf(HEADER_FIELDS[name] ?? ""));
+    this.#words = internWords(draft);
+    this.#headers = Int16Array.from(FIELD_NAMES, (name) =>
+      redactor.headerOf(HEADER_FIELDS[name] ?? ""),
+    );
     this.#names = Int32Array.from(FIELD_NAMES, (name) => draft.constant(name));
   }
 
@@ -94,9 +130,9 @@ export class Reading {
     this.take(field);
   }
 
-  /** A text column gets one of the words. */
-  say(column: number, word: Word): void {
-    this.draft.setConstant(column, this.words[word]);
+  /** A text column gets a word, by its number in WORD. */
+  say(column: number, word: number): void {
+    this.draft.setConstant(column, this.#words[word]!);
   }
 
   /** A text column gets the name of the field. */
@@ -116,7 +152,9 @@ export class Reading {
     this.start[field] = start;
     this.end[field] = end;
     this.type[field] = VALUE_TYPES.string;
-    this.#holder[field] = HOLDER.body;
+    const column = COLUMN_OF[field]!;
+    if (column !== NO_COLUMN) this.draft.setText(column, start, end);
+    this.#holder[field] = column === NO_COLUMN ? HOLDER.body : HOLDER.bodyTaken;
   }
 
   /**
@@ -129,6 +167,9 @@ export class Reading {
     const { fields } = plan;
     const { valueStart, valueEnd, valueType } = this.view.attributes;
     const { taken } = this.draft;
+    const draftSource = this.draft.source;
+    const draftStart = this.draft.start;
+    const draftEnd = this.draft.end;
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i]!;
       if (field === 0) continue;
@@ -139,15 +180,31 @@ export class Reading {
         taken[i] = TAKEN.taken;
         continue;
       }
-      if (t !== VALUE_TYPES.string && (IS_NUMERIC[field] === 0 || (t !== VALUE_TYPES.int && t !== VALUE_TYPES.double))) continue;
-      if (holder[field] === HOLDER.body) {
-        if (t === VALUE_TYPES.string && equalRanges(buffer, from, to, buffer, start[field]!, end[field]!)) taken[i] = TAKEN.taken;
+      if (
+        t !== VALUE_TYPES.string &&
+        (IS_NUMERIC[field] === 0 || (t !== VALUE_TYPES.int && t !== VALUE_TYPES.double))
+      )
+        continue;
+      const before = holder[field]!;
+      if (before <= HOLDER.body) {
+        if (
+          t === VALUE_TYPES.string &&
+          equalRanges(buffer, from, to, buffer, start[field]!, end[field]!)
+        )
+          taken[i] = TAKEN.taken;
         continue;
       }
       start[field] = from;
       end[field] = to;
       type[field] = t;
       holder[field] = i;
+      const column = COLUMN_OF[field]!;
+      if (column === NO_COLUMN) continue;
+      draftSource[column] = SOURCES.record;
+      draftStart[column] = from;
+      draftEnd[column] = to;
+      taken[i] = TAKEN.taken;
+      if (before >= 0) taken[before] = TAKEN.left;
     }
   }
 
@@ -159,7 +216,8 @@ export class Reading {
   keepLeftovers(fields: Int32Array): void {
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i]!;
-      if (this.#holder[field] === HOLDER.body) this.draft.addExtra(this.#names[field]!, this.start[field]!, this.end[field]!);
+      if (this.#holder[field] === HOLDER.body)
+        this.draft.addExtra(this.#names[field]!, this.start[field]!, this.end[field]!);
     }
   }
 }

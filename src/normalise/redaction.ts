@@ -1,5 +1,12 @@
 import type { AccessDraft } from "../records/access-draft.ts";
 import { ascii, CHAR, hexValue, indexOf, lower } from "./ascii.ts";
+import {
+  endOfHeaderValue,
+  isWordByte,
+  type Name,
+  nameAt,
+  startOfHeaderValue,
+} from "./header-text.ts";
 
 export interface RedactOptions {
   /** Names of query parameters whose values are replaced. */
@@ -18,10 +25,17 @@ const REPLACEMENT = ascii("[redacted]");
 const TWO = 0x32;
 const FIVE = 0x35;
 
-/** A configured name in lower case, and the constants that note it in Redactions, by place: Redactions never holds what a record says. */
-interface Name {
-  readonly bytes: Uint8Array;
-  readonly notes: readonly number[];
+/** What ends that which may be the name of a parameter, by byte: anywhere, or in a text only. */
+const SEPARATES = { never: 0, text: 1, always: 2 } as const;
+const SEPARATORS = separators();
+
+function separators(): Uint8Array {
+  const table = new Uint8Array(256);
+  table.fill(SEPARATES.text, 0, CHAR.space + 1);
+  for (const c of [CHAR.quote, CHAR.comma, CHAR.braceOpen]) table[c] = SEPARATES.text;
+  for (const c of [CHAR.ampersand, CHAR.semicolon, CHAR.question, CHAR.hash, CHAR.slash])
+    table[c] = SEPARATES.always;
+  return table;
 }
 
 /**
@@ -35,8 +49,9 @@ export class Redactor {
   readonly #draft: AccessDraft;
   readonly #parameters: readonly Name[];
   readonly #headers: readonly Name[];
+  /** 1 for each byte that the name of a header begins with, in either case. */
+  readonly #headerStarts = new Uint8Array(256);
   readonly #name: Uint8Array;
-  #nameLength = 0;
   /** The byte that stands percent-encoded (once or often) or bare at the last position asked for, and how many bytes it takes. */
   #decoded = 0;
   #step = 0;
@@ -46,19 +61,33 @@ export class Redactor {
     const names = (list: readonly string[]): Name[] =>
       [...new Set(list.map((name) => name.toLowerCase()))]
         .filter((name) => name !== "")
-        .map((name) => ({ bytes: ascii(name), notes: PLACE_NAMES.map((place) => draft.constant(`${place}:${name}`)) }));
+        .map((name) => ({
+          bytes: ascii(name),
+          notes: PLACE_NAMES.map((place) => draft.constant(`${place}:${name}`)),
+        }));
     this.#parameters = names(options.queryParameters);
     this.#headers = names(options.headers);
-    this.#name = new Uint8Array(64 + Math.max(0, ...this.#parameters.map((name) => name.bytes.length)));
+    for (const { bytes } of this.#headers)
+      this.#headerStarts[bytes[0]!] = this.#headerStarts[
+        String.fromCharCode(bytes[0]!).toUpperCase().charCodeAt(0)
+      ] = 1;
+    this.#name = new Uint8Array(
+      64 + Math.max(0, ...this.#parameters.map((name) => name.bytes.length)),
+    );
   }
 
   /** Number of the configured header that an attribute key names, or -1. Not for each record: once for a shape. */
   headerOf(key: string): number {
-    const plain = key.replace(/([a-z])([A-Z])/g, "$1-$2").toLowerCase().replaceAll("_", "-");
+    const plain = key
+      .replace(/([a-z])([A-Z])/g, "$1-$2")
+      .toLowerCase()
+      .replaceAll("_", "-");
     const parts = plain.split(/[^a-z0-9-]+/);
     return this.#headers.findIndex(({ bytes }) => {
       const header = Buffer.from(bytes).toString().replaceAll("_", "-");
-      return plain === header || parts.some((part) => part === header || part.endsWith(`-${header}`));
+      return (
+        plain === header || parts.some((part) => part === header || part.endsWith(`-${header}`))
+      );
     });
   }
 
@@ -75,7 +104,8 @@ export class Redactor {
   redactQuery(from: Uint8Array, start: number, end: number, place: number): boolean {
     if (this.#parameters.length === 0) return false;
     // No value without an equals sign, bare or encoded.
-    if (indexOf(from, CHAR.equals, start, end) < 0 && indexOf(from, CHAR.percent, start, end) < 0) return false;
+    if (indexOf(from, CHAR.equals, start, end) < 0 && indexOf(from, CHAR.percent, start, end) < 0)
+      return false;
     return this.#redactParameters(from, start, end, place);
   }
 
@@ -83,7 +113,8 @@ export class Redactor {
   redactText(from: Uint8Array, start: number, end: number, place: number): boolean {
     const parameters = this.redactQuery(from, start, end, place);
     if (this.#headers.length === 0) return parameters;
-    if (parameters) return this.#redactHeaders(undefined, this.start, this.end, place) || parameters;
+    if (parameters)
+      return this.#redactHeaders(undefined, this.start, this.end, place) || parameters;
     return this.#redactHeaders(from, start, end, place);
   }
 
@@ -102,28 +133,36 @@ export class Redactor {
   #redactParameters(source: Uint8Array, start: number, end: number, place: number): boolean {
     const draft = this.#draft;
     const text = place === PLACES.Body || place === PLACES.LogAttributes;
+    const bound = text ? SEPARATES.text : SEPARATES.always;
+    const buffer = this.#name;
     let copied = start;
     let found = false;
     let p = start;
     while (p < end) {
       // A name: up to `=` or whatever cannot stand in one.
-      this.#nameLength = 0;
       let equals = false;
+      let length = 0;
+      let step = 1;
       while (p < end) {
-        this.#decode(source, p, end);
-        p += this.#step;
-        const c = this.#decoded;
+        let c = source[p]!;
+        step = 1;
+        if (c === CHAR.percent || c === CHAR.plus) {
+          this.#decode(source, p, end);
+          c = this.#decoded;
+          step = this.#step;
+        }
+        p += step;
         if (c === CHAR.equals) {
           equals = true;
           break;
         }
-        if (separates(c, text)) this.#nameLength = 0;
-        else if (this.#nameLength < this.#name.length) this.#name[this.#nameLength++] = lower(c);
+        if (SEPARATORS[c]! >= bound) length = 0;
+        else if (length < buffer.length) buffer[length++] = lower(c);
       }
       if (!equals) break;
-      const name = this.#matchParameter();
+      const name = this.#matchParameter(length);
       if (name === undefined) continue;
-      const valueEnd = this.#endOfValue(source, p, end, this.#step, place, text);
+      const valueEnd = this.#endOfValue(source, p, end, step, place, text);
       if (valueEnd === p) continue;
       if (!found) this.start = draft.scratchEnd;
       found = true;
@@ -139,7 +178,14 @@ export class Redactor {
   }
 
   /** Where the value ends whose `=` took `step` bytes: what is encoded more often than the `=` belongs to the value. */
-  #endOfValue(from: Uint8Array, start: number, end: number, step: number, place: number, text: boolean): number {
+  #endOfValue(
+    from: Uint8Array,
+    start: number,
+    end: number,
+    step: number,
+    place: number,
+    text: boolean,
+  ): number {
     let p = start;
     while (p < end) {
       this.#decode(from, p, end);
@@ -147,9 +193,14 @@ export class Redactor {
       const width = this.#step;
       if (width <= step) {
         if (c === CHAR.ampersand || (place === PLACES.Path && c === CHAR.slash)) return p;
-        if ((c === CHAR.semicolon || c === CHAR.hash) && this.#nameFollows(from, p + width, end)) return p;
+        if ((c === CHAR.semicolon || c === CHAR.hash) && this.#nameFollows(from, p + width, end))
+          return p;
         // In a text the value also ends with the word, or with the string that the URL stands in.
-        if (text && (c <= CHAR.space || (c === CHAR.quote && (p + 1 >= end || endsString(from[p + 1]!))))) return p;
+        if (
+          text &&
+          (c <= CHAR.space || (c === CHAR.quote && (p + 1 >= end || endsString(from[p + 1]!))))
+        )
+          return p;
       }
       p += width;
     }
@@ -186,9 +237,9 @@ export class Redactor {
   }
 
   /** The configured parameter that the name just read is, or one of its parts when it is written `a[b]`. */
-  #matchParameter(): Name | undefined {
+  #matchParameter(nameLength: number): Name | undefined {
     const name = this.#name;
-    let length = this.#nameLength;
+    let length = nameLength;
     let start = 0;
     while (start < length && name[start] === CHAR.space) start++;
     while (length > start && name[length - 1] === CHAR.space) length--;
@@ -207,7 +258,12 @@ export class Redactor {
   }
 
   /** Redacts `name: value`, `name=value` and `"name":"value"` of headers. `source` undefined: the range is of scratch. */
-  #redactHeaders(source: Uint8Array | undefined, start: number, end: number, place: number): boolean {
+  #redactHeaders(
+    source: Uint8Array | undefined,
+    start: number,
+    end: number,
+    place: number,
+  ): boolean {
     const draft = this.#draft;
     let copied = start;
     let found = false;
@@ -215,7 +271,14 @@ export class Redactor {
     for (let p = start; p < end; p++) {
       // Scratch may move to another array while it is written.
       const from = source ?? draft.scratch;
-      if (p > start && isWordByte(from[p - 1]!) && from[p - 1] !== CHAR.minus && from[p - 1] !== CHAR.underscore) continue;
+      if (this.#headerStarts[from[p]!] === 0) continue;
+      if (
+        p > start &&
+        isWordByte(from[p - 1]!) &&
+        from[p - 1] !== CHAR.minus &&
+        from[p - 1] !== CHAR.underscore
+      )
+        continue;
       const name = nameAt(this.#headers, from, p, end);
       if (name === undefined) continue;
       const valueStart = startOfHeaderValue(from, p + name.bytes.length, end);
@@ -249,59 +312,7 @@ export class Redactor {
   }
 }
 
-/** Ends what may be the name of a parameter. */
-function separates(c: number, text: boolean): boolean {
-  if (c === CHAR.ampersand || c === CHAR.semicolon || c === CHAR.question || c === CHAR.hash || c === CHAR.slash) return true;
-  return text && (c <= CHAR.space || c === CHAR.quote || c === CHAR.comma || c === CHAR.braceOpen);
-}
-
 /** Does a quotation mark end a string when this byte follows? */
 function endsString(c: number): boolean {
   return c <= CHAR.space || c === CHAR.comma || c === CHAR.braceClose || c === CHAR.bracketClose;
-}
-
-function isWordByte(c: number): boolean {
-  const letter = c | 0x20;
-  return (letter >= 0x61 && letter <= 0x7a) || (c >= 0x30 && c <= 0x39) || c === CHAR.minus || c === CHAR.underscore;
-}
-
-/** The name that stands as a word at `p`; `_` and `-` are alike. */
-function nameAt(names: readonly Name[], from: Uint8Array, p: number, end: number): Name | undefined {
-  for (const name of names) {
-    const { bytes } = name;
-    if (p + bytes.length > end) continue;
-    let i = 0;
-    while (i < bytes.length && sameHeaderByte(from[p + i]!, bytes[i]!)) i++;
-    if (i === bytes.length && (p + i === end || !isWordByte(from[p + i]!))) return name;
-  }
-  return undefined;
-}
-
-function sameHeaderByte(a: number, b: number): boolean {
-  const c = lower(a);
-  return c === b || (c === CHAR.underscore && b === CHAR.minus) || (c === CHAR.minus && b === CHAR.underscore);
-}
-
-/** Where the value behind a header's name begins, or -1 when neither `:` nor `=` follows the name. */
-function startOfHeaderValue(from: Uint8Array, start: number, end: number): number {
-  let p = start;
-  while (p < end && (from[p] === CHAR.backslash || from[p] === CHAR.quote || from[p] === CHAR.bracketClose)) p++;
-  while (p < end && from[p] === CHAR.space) p++;
-  if (p >= end || (from[p] !== CHAR.colon && from[p] !== CHAR.equals)) return -1;
-  p++;
-  while (p < end && from[p] === CHAR.space) p++;
-  return p < end && from[p] === CHAR.quote ? p + 1 : p;
-}
-
-/** A quoted value ends before its closing quote, any other at the end of the line. */
-function endOfHeaderValue(from: Uint8Array, start: number, end: number): number {
-  if (from[start - 1] === CHAR.quote) {
-    for (let p = start; p < end; p++) {
-      if (from[p] === CHAR.backslash) p++;
-      else if (from[p] === CHAR.quote) return p;
-    }
-    return end;
-  }
-  const line = indexOf(from, CHAR.newline, start, end);
-  return line < 0 ? end : line;
 }

@@ -1,7 +1,16 @@
 import { ACCESS } from "../records/access-draft.ts";
-import { ascii, CHAR, equalsIgnoringCase, equalsText, indexOf, indexOfText, startsWith } from "./ascii.ts";
+import {
+  ascii,
+  CHAR,
+  equalsIgnoringCase,
+  equalsText,
+  indexOf,
+  indexOfText,
+  startsWith,
+} from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
+import { WORD } from "./words.ts";
 import { PLACES } from "./redaction.ts";
 
 const HTTP = ascii("http");
@@ -12,19 +21,24 @@ const GRPC_CONTENT = ascii("application/grpc");
 
 /** Protocol, Method, Authority, Path, Query, RpcService and RpcMethod. */
 export function mapRequest(reading: Reading): void {
-  reading.setText(ACCESS.Method, FIELD.method);
-  reading.setText(ACCESS.Authority, FIELD.authority);
   mapTarget(reading);
   mapProtocol(reading);
-  reading.setText(ACCESS.RpcService, FIELD.rpc_service);
-  reading.setText(ACCESS.RpcMethod, FIELD.rpc_method);
-  if (reading.draft.isEmpty(ACCESS.RpcService) && reading.draft.isEmpty(ACCESS.RpcMethod) && isGrpc(reading)) mapRpc(reading);
+  if (
+    reading.draft.isEmpty(ACCESS.RpcService) &&
+    reading.draft.isEmpty(ACCESS.RpcMethod) &&
+    isGrpc(reading)
+  )
+    mapRpc(reading);
 }
 
 /** The path as Envoy's `path` operator gives it, else the one before a rewrite, else that of a URL. What is not used stays in LogAttributes. */
 function mapTarget(reading: Reading): void {
   const { buffer } = reading;
-  const field = reading.has(FIELD.path) ? FIELD.path : reading.has(FIELD.original_path) ? FIELD.original_path : FIELD.url;
+  const field = reading.has(FIELD.path)
+    ? FIELD.path
+    : reading.has(FIELD.original_path)
+      ? FIELD.original_path
+      : FIELD.url;
   if (reading.has(field)) {
     const start = startOfPath(reading, field);
     const end = reading.end[field]!;
@@ -57,13 +71,15 @@ function startOfPath(reading: Reading, field: number): number {
 function setPath(reading: Reading, start: number, end: number): void {
   const { draft, redactor } = reading;
   // Parameters can hide in a path behind a semicolon (RFC 3986, section 3.3) or behind an encoded question mark.
-  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Path)) draft.setScratch(ACCESS.Path, redactor.start, redactor.end);
+  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Path))
+    draft.setScratch(ACCESS.Path, redactor.start, redactor.end);
   else draft.setText(ACCESS.Path, start, end);
 }
 
 function setQuery(reading: Reading, start: number, end: number): void {
   const { draft, redactor } = reading;
-  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Query)) draft.setScratch(ACCESS.Query, redactor.start, redactor.end);
+  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Query))
+    draft.setScratch(ACCESS.Query, redactor.start, redactor.end);
   else draft.setText(ACCESS.Query, start, end);
 }
 
@@ -72,25 +88,31 @@ function mapProtocol(reading: Reading): void {
   const { draft, buffer, start, end } = reading;
   const name = FIELD.protocol;
   const version = FIELD.protocol_version;
-  if (reading.has(version) && (!reading.has(name) || equalsIgnoringCase(buffer, start[name]!, end[name]!, HTTP))) {
+  if (
+    reading.has(version) &&
+    (!reading.has(name) || equalsIgnoringCase(buffer, start[name]!, end[name]!, HTTP))
+  ) {
     const at = draft.scratchEnd;
     const length = end[version]! - start[version]!;
     draft.reserve(HTTP_SLASH.length + length);
     draft.scratch.set(HTTP_SLASH, at);
-    for (let i = 0; i < length; i++) draft.scratch[at + HTTP_SLASH.length + i] = buffer[start[version]! + i]!;
+    for (let i = 0; i < length; i++)
+      draft.scratch[at + HTTP_SLASH.length + i] = buffer[start[version]! + i]!;
     draft.scratchEnd = at + HTTP_SLASH.length + length;
     draft.setScratch(ACCESS.Protocol, at, draft.scratchEnd);
     reading.take(name);
     reading.take(version);
   } else if (reading.has(name)) reading.setText(ACCESS.Protocol, name);
-  else if (isTcp(reading)) reading.say(ACCESS.Protocol, "TCP");
+  else if (isTcp(reading)) reading.say(ACCESS.Protocol, WORD.TCP);
 }
 
 /** Envoy's TCP proxy and listeners write the operators of HTTP as dashes, and 0 for the status. */
 function isTcp(reading: Reading): boolean {
   if (reading.has(FIELD.method) || !reading.draft.isEmpty(ACCESS.Path)) return false;
   const code = FIELD.response_code;
-  const hasCode = reading.has(code) && !equalsText(reading.buffer, reading.start[code]!, reading.end[code]!, ZERO);
+  const hasCode =
+    reading.has(code) &&
+    !equalsText(reading.buffer, reading.start[code]!, reading.end[code]!, ZERO);
   return !hasCode && (reading.bodyFields !== undefined || reading.plan.namesProtocol);
 }
 
@@ -100,9 +122,20 @@ const ZERO = ascii("0");
 function isGrpc(reading: Reading): boolean {
   const { buffer, start, end } = reading;
   if (reading.has(FIELD.grpc_status)) return true;
-  if (reading.has(FIELD.content_type) && startsWith(buffer, start[FIELD.content_type]!, end[FIELD.content_type]!, GRPC_CONTENT)) return true;
-  if (reading.has(FIELD.rpc_system) && equalsIgnoringCase(buffer, start[FIELD.rpc_system]!, end[FIELD.rpc_system]!, GRPC)) return true;
-  return reading.has(FIELD.protocol) && equalsIgnoringCase(buffer, start[FIELD.protocol]!, end[FIELD.protocol]!, GRPC);
+  if (
+    reading.has(FIELD.content_type) &&
+    startsWith(buffer, start[FIELD.content_type]!, end[FIELD.content_type]!, GRPC_CONTENT)
+  )
+    return true;
+  if (
+    reading.has(FIELD.rpc_system) &&
+    equalsIgnoringCase(buffer, start[FIELD.rpc_system]!, end[FIELD.rpc_system]!, GRPC)
+  )
+    return true;
+  return (
+    reading.has(FIELD.protocol) &&
+    equalsIgnoringCase(buffer, start[FIELD.protocol]!, end[FIELD.protocol]!, GRPC)
+  );
 }
 
 /** `/package.Service/Method`. Source: grpc, doc/PROTOCOL-HTTP2.md, Path. */

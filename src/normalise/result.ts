@@ -17,14 +17,12 @@ export function mapResult(reading: Reading): void {
     draft.setNumber(ACCESS.GrpcStatus, status);
     if (status !== NO_NUMBER) reading.take(FIELD.grpc_status);
   }
-  reading.setText(ACCESS.RequestId, FIELD.request_id);
-  reading.setText(ACCESS.ResponseFlags, FIELD.response_flags);
-  reading.setText(ACCESS.ResponseDetails, FIELD.response_code_details);
-  reading.setText(ACCESS.ConnectionId, FIELD.connection_id);
   // One column for three reasons: the first that is there; the others stay in LogAttributes.
   reading.setText(ACCESS.TransportFailure, FIELD.upstream_transport_failure_reason);
-  if (draft.isEmpty(ACCESS.TransportFailure)) reading.setText(ACCESS.TransportFailure, FIELD.connection_termination_details);
-  if (draft.isEmpty(ACCESS.TransportFailure)) reading.setText(ACCESS.TransportFailure, FIELD.downstream_transport_failure_reason);
+  if (draft.isEmpty(ACCESS.TransportFailure))
+    reading.setText(ACCESS.TransportFailure, FIELD.connection_termination_details);
+  if (draft.isEmpty(ACCESS.TransportFailure))
+    reading.setText(ACCESS.TransportFailure, FIELD.downstream_transport_failure_reason);
 }
 
 /** A number column gets the field; one that is no number, or too large, leaves the column as it is and stays in LogAttributes. */

@@ -20,7 +20,13 @@ export interface ScopeTraits {
 
 /** Names that are dropped from a pod's name to get the workload's: the hash of a ReplicaSet and the pod's own suffix (Kubernetes, SafeEncodeString). */
 const POD_SUFFIX = /(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}$/;
-const WORKLOAD_KEYS = ["k8s.deployment.name", "k8s.statefulset.name", "k8s.daemonset.name", "k8s.cronjob.name", "k8s.job.name"];
+const WORKLOAD_KEYS = [
+  "k8s.deployment.name",
+  "k8s.statefulset.name",
+  "k8s.daemonset.name",
+  "k8s.cronjob.name",
+  "k8s.job.name",
+];
 const decoder = new TextDecoder();
 
 /** Reads what the records of a scope have in common. */
@@ -38,8 +44,12 @@ export function readTraits(scope: ScopeView): ScopeTraits {
     ClusterName: resource.get("k8s.cluster.name") ?? resource.get("cluster_name"),
     Mesh: resource.get("mesh_id") ?? resource.get("istio.mesh_id") ?? resource.get("kuma.mesh"),
     // What the SDK puts when nobody named the service says nothing.
-    ServiceName: serviceName === "unknown_service" || serviceName.startsWith("unknown_service:") ? undefined : serviceName,
-    LocalNamespace: node.namespace ?? resource.get("k8s.namespace.name") ?? resource.get("service.namespace"),
+    ServiceName:
+      serviceName === "unknown_service" || serviceName.startsWith("unknown_service:")
+        ? undefined
+        : serviceName,
+    LocalNamespace:
+      node.namespace ?? resource.get("k8s.namespace.name") ?? resource.get("service.namespace"),
     LocalWorkload: workload ?? pod?.replace(POD_SUFFIX, ""),
   };
   const columns: number[] = [];
@@ -56,7 +66,11 @@ export function readTraits(scope: ScopeView): ScopeTraits {
     kind: JSON.stringify([...resourceKeys].toSorted().concat(scopeName)),
     resourceKeys,
     scopeName,
-    envoyLabels: resourceKeys.has("log_name") && (resourceKeys.has("node_name") || resourceKeys.has("cluster_name") || resourceKeys.has("zone_name")),
+    envoyLabels:
+      resourceKeys.has("log_name") &&
+      (resourceKeys.has("node_name") ||
+        resourceKeys.has("cluster_name") ||
+        resourceKeys.has("zone_name")),
     gateway: node.type === "router",
     bytes: new Uint8Array(Buffer.from(all)),
     columns,
@@ -68,7 +82,10 @@ export function readTraits(scope: ScopeView): ScopeTraits {
 function readTexts(from: Uint8Array, list: AttributeList): Map<string, string> {
   const texts = new Map<string, string>();
   for (let i = 0; i < list.count; i++) {
-    const text = list.valueType[i] === VALUE_TYPES.string ? decoder.decode(from.subarray(list.valueStart[i], list.valueEnd[i])) : "";
+    const text =
+      list.valueType[i] === VALUE_TYPES.string
+        ? decoder.decode(from.subarray(list.valueStart[i], list.valueEnd[i]))
+        : "";
     texts.set(decoder.decode(from.subarray(list.keyStart[i], list.keyEnd[i])), text);
   }
   return texts;

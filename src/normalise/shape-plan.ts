@@ -7,7 +7,12 @@ import type { ScopeTraits } from "./scope-traits.ts";
 
 /** Combinations of scope and body that are remembered for one shape. */
 const MAX_DECISIONS = 8;
-const FILE_KEYS: ReadonlySet<string> = new Set(["log.file.path", "log.file.name", "log.iostream", "logtag"]);
+const FILE_KEYS: ReadonlySet<string> = new Set([
+  "log.file.path",
+  "log.file.name",
+  "log.iostream",
+  "logtag",
+]);
 const NONE: readonly Dialect[] = [];
 
 /** What attribute keys alone say, worked out once for each shape. */
@@ -52,19 +57,30 @@ export class ShapePlan {
     this.hasHeaders = this.headers.some((header) => header >= 0);
     this.fieldCount = weights.size;
     this.weight = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
-    this.hasRequest = weights.has(FIELD.method) || weights.has(FIELD.path) || weights.has(FIELD.original_path) || weights.has(FIELD.url) || weights.has(FIELD.response_code);
+    this.hasRequest =
+      weights.has(FIELD.method) ||
+      weights.has(FIELD.path) ||
+      weights.has(FIELD.original_path) ||
+      weights.has(FIELD.url) ||
+      weights.has(FIELD.response_code);
     this.namesProtocol = weights.has(FIELD.protocol);
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
 
   /** The dialects that may claim records of this shape under these traits with this type of body. */
-  candidates(dialects: readonly Dialect[], traits: ScopeTraits, bodyType: number): readonly Dialect[] {
+  candidates(
+    dialects: readonly Dialect[],
+    traits: ScopeTraits,
+    bodyType: number,
+  ): readonly Dialect[] {
     for (let i = 0; i < this.#kinds.length; i++) {
-      if (this.#bodyTypes[i] === bodyType && this.#kinds[i] === traits.kind) return this.#dialects[i]!;
+      if (this.#bodyTypes[i] === bodyType && this.#kinds[i] === traits.kind)
+        return this.#dialects[i]!;
     }
     const found = dialects.filter((dialect) => dialect.matches(this, traits, bodyType));
     const i = this.#kinds.length % MAX_DECISIONS;
-    if (this.#kinds.length === MAX_DECISIONS) this.#kinds.length = this.#bodyTypes.length = this.#dialects.length = 0;
+    if (this.#kinds.length === MAX_DECISIONS)
+      this.#kinds.length = this.#bodyTypes.length = this.#dialects.length = 0;
     this.#kinds[i] = traits.kind;
     this.#bodyTypes[i] = bodyType;
     this.#dialects[i] = found.length === 0 ? NONE : found;
@@ -76,6 +92,7 @@ function keysOf(shape: KeyShape): string[] {
   const decoder = new TextDecoder();
   const keys: string[] = [];
   let at = 0;
-  for (let i = 0; i < shape.count; i++) keys.push(decoder.decode(shape.keys.subarray(at, (at += shape.lengths[i]!))));
+  for (let i = 0; i < shape.count; i++)
+    keys.push(decoder.decode(shape.keys.subarray(at, (at += shape.lengths[i]!))));
   return keys;
 }

@@ -1,4 +1,4 @@
-import { ascii, CHAR, indexOf, indexOfText, startsWith } from "./ascii.ts";
+import { ascii, CHAR, indexOf, startsWith } from "./ascii.ts";
 
 const SCHEME = ascii("spiffe://");
 const NAMESPACE = ascii("/ns/");
@@ -7,12 +7,21 @@ const SERVICE_ACCOUNT = ascii("/sa/");
 const MAX_ID = 2048;
 const MAX_TRUST_DOMAIN = 255;
 
+/** Bytes that may stand in a trust domain (section 2.1) and in a path segment (section 2.2), by code. */
+const TRUST_DOMAIN_BYTES = allow("abcdefghijklmnopqrstuvwxyz0123456789._-");
+const SEGMENT_BYTES = allow("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+function allow(bytes: string): Uint8Array {
+  const table = new Uint8Array(256);
+  for (const byte of ascii(bytes)) table[byte] = 1;
+  return table;
+}
+
 /**
- * Reads a SPIFFE ID. Meshes break the rules of the standard, so anything with the scheme and a trust domain is taken, and `strict` says whether it keeps them.
- * Source: SPIFFE-ID, sections 2.1 to 2.4; Istio's form is spiffe://<trust domain>/ns/<namespace>/sa/<service account>.
+ * Reads a SPIFFE ID. Meshes break the rules of the standard, so anything with the scheme and a trust domain is taken; `isStrictSpiffeId` asks for the rules.
+ * Istio's form is spiffe://<trust domain>/ns/<namespace>/sa/<service account>.
  */
 export class SpiffeId {
-  strict = false;
   trustDomainStart = 0;
   trustDomainEnd = 0;
   /** Empty unless the ID has Istio's form. */
@@ -21,23 +30,26 @@ export class SpiffeId {
   serviceAccountStart = 0;
   serviceAccountEnd = 0;
 
-  /** Is [start, end) a SPIFFE ID? */
+  /** Is [start, end) a SPIFFE ID, by its scheme? */
   parse(from: Uint8Array, start: number, end: number): boolean {
     this.#clear();
-    if (!startsWith(from, start, end, SCHEME)) return false;
-    if (!this.#parseBare(from, start + SCHEME.length, end)) return false;
-    this.strict &&= end - start <= MAX_ID;
-    return true;
+    return (
+      startsWith(from, start, end, SCHEME) && this.#parseBare(from, start + SCHEME.length, end)
+    );
   }
 
-  /** Is [start, end) a SPIFFE ID in Istio's form without the scheme, as RBAC principals are written? */
+  /** Is [start, end) a SPIFFE ID by all the rules, in Istio's form and without the scheme, as RBAC principals are written? */
   parseWithoutScheme(from: Uint8Array, start: number, end: number): boolean {
     this.#clear();
-    return this.#parseBare(from, start, end) && this.strict && this.namespaceEnd > this.namespaceStart;
+    return (
+      this.#parseBare(from, start, end) &&
+      this.namespaceEnd > this.namespaceStart &&
+      isStrict(from, start, end)
+    );
   }
 
   #clear(): void {
-    this.strict = false;
+    this.trustDomainStart = this.trustDomainEnd = 0;
     this.namespaceStart = this.namespaceEnd = this.serviceAccountStart = this.serviceAccountEnd = 0;
   }
 
@@ -47,12 +59,13 @@ export class SpiffeId {
     if (path === start) return false;
     this.trustDomainStart = start;
     this.trustDomainEnd = path;
-    this.strict = path - start <= MAX_TRUST_DOMAIN && isTrustDomain(from, start, path) && isPath(from, path, end);
     if (!startsWith(from, path, end, NAMESPACE)) return true;
+    // Exactly four segments: ns, its name, sa, its name.
     const namespace = path + NAMESPACE.length;
-    const account = indexOfText(from, SERVICE_ACCOUNT, namespace, end);
+    const account = indexOf(from, CHAR.slash, namespace, end);
+    if (account <= namespace || !startsWith(from, account, end, SERVICE_ACCOUNT)) return true;
     const name = account + SERVICE_ACCOUNT.length;
-    if (account <= namespace || name >= end || indexOf(from, CHAR.slash, namespace, account) >= 0 || indexOf(from, CHAR.slash, name, end) >= 0) return true;
+    if (name === end || indexOf(from, CHAR.slash, name, end) >= 0) return true;
     this.namespaceStart = namespace;
     this.namespaceEnd = account;
     this.serviceAccountStart = name;
@@ -61,26 +74,30 @@ export class SpiffeId {
   }
 }
 
-/** Lower-case letters, digits, dots, dashes, underscores (section 2.1). */
-function isTrustDomain(from: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) {
-    const c = from[i]!;
-    if (!((c >= 0x61 && c <= 0x7a) || (c >= 0x30 && c <= 0x39) || c === CHAR.dot || c === CHAR.minus || c === CHAR.underscore)) return false;
-  }
-  return true;
+/**
+ * Does [start, end) keep every rule of the standard?
+ * Source: SPIFFE-ID, sections 2.1 to 2.4.
+ */
+export function isStrictSpiffeId(from: Uint8Array, start: number, end: number): boolean {
+  return (
+    end - start <= MAX_ID &&
+    startsWith(from, start, end, SCHEME) &&
+    isStrict(from, start + SCHEME.length, end)
+  );
 }
 
-/** Nothing, or segments of letters, digits, dots, dashes and underscores, none of them empty, `.` or `..` (section 2.2). */
-function isPath(from: Uint8Array, start: number, end: number): boolean {
+/** A trust domain, and nothing or segments behind it, none of them empty, `.` or `..`. */
+function isStrict(from: Uint8Array, start: number, end: number): boolean {
   let p = start;
+  while (p < end && TRUST_DOMAIN_BYTES[from[p]!] === 1) p++;
+  if (p === start || p - start > MAX_TRUST_DOMAIN || (p < end && from[p] !== CHAR.slash))
+    return false;
   while (p < end) {
     const segment = p + 1;
     let dots = 0;
     for (p = segment; p < end && from[p] !== CHAR.slash; p++) {
-      const c = from[p]!;
-      const letter = c | 0x20;
-      if (c === CHAR.dot) dots++;
-      else if (!((letter >= 0x61 && letter <= 0x7a) || (c >= 0x30 && c <= 0x39) || c === CHAR.minus || c === CHAR.underscore)) return false;
+      if (SEGMENT_BYTES[from[p]!] === 0) return false;
+      if (from[p] === CHAR.dot) dots++;
     }
     const length = p - segment;
     if (length === 0 || (length === dots && length <= 2)) return false;

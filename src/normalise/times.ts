@@ -4,6 +4,7 @@ import { ascii, equalsText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import { NO_NUMBER, readDuration } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
+import { WORD } from "./words.ts";
 
 const MAX_LOW = Number(MAX_TIMESTAMP_NS & 0xffff_ffffn);
 const MAX_HIGH = Number(MAX_TIMESTAMP_NS >> 32n);
@@ -29,26 +30,31 @@ export function mapTimes(reading: Reading): void {
   setTime(reading, ACCESS.ObservedTimestamp, observedLow, observedHigh);
 
   const hasText = reading.has(FIELD.start_time);
-  const isRead = hasText && time.parse(buffer, reading.start[FIELD.start_time]!, reading.end[FIELD.start_time]!);
+  const isRead =
+    hasText && time.parse(buffer, reading.start[FIELD.start_time]!, reading.end[FIELD.start_time]!);
   const isLine = reading.isFromBody(FIELD.start_time);
   if (isLine && !isRead) reading.partial = true;
 
   if (isRead && isSent && time.agreesWith(sentLow, sentHigh)) {
     setTimestamp(reading, sentLow, sentHigh);
-    sayTime(reading, "stream_start", Math.max(time.digits, digitsOf((sentHigh - time.high) * TWO_32 + sentLow - time.low)));
+    sayTime(
+      reading,
+      WORD.stream_start,
+      Math.max(time.digits, digitsOf((sentHigh - time.high) * TWO_32 + sentLow - time.low)),
+    );
     reading.take(FIELD.start_time);
   } else if (isRead && (isLine || plan.fromFile || !isSent)) {
     setTimestamp(reading, time.low, time.high);
-    sayTime(reading, "stream_start", time.digits);
+    sayTime(reading, WORD.stream_start, time.digits);
     reading.take(FIELD.start_time);
     if (isSent && !isObserved) setTime(reading, ACCESS.ObservedTimestamp, sentLow, sentHigh);
   } else if (isSent) {
     setTimestamp(reading, sentLow, sentHigh);
     const digits = Math.max(ENVOY_DIGITS, digitsOf(nanosOf(sentLow, sentHigh)));
-    sayTime(reading, plan.fromFile || isLine ? "line" : "stream_start", digits);
+    sayTime(reading, plan.fromFile || isLine ? WORD.line : WORD.stream_start, digits);
   } else {
     if (isObserved) setTimestamp(reading, observedLow, observedHigh);
-    sayTime(reading, "read", 3);
+    sayTime(reading, WORD.read, 3);
   }
   draft.setNumber(ACCESS.DurationNs, readDurations(reading));
   if (reading.has(FIELD.upstream_service_time)) {
@@ -66,13 +72,17 @@ function nanosOf(low: number, high: number): number {
 
 /** Fractional digits of a second that are used up to the last that is not zero, in threes: 3, 6 or 9; 0 for zero. */
 function digitsOf(nanos: number): number {
-  if (nanos === 0) return 0;
-  return nanos % 1000 !== 0 ? 9 : nanos % 1_000_000 !== 0 ? 6 : 3;
+  const whole = nanos | 0; // less than 10^9
+  if (whole === 0) return 0;
+  return whole % 1000 !== 0 ? 9 : whole % 1_000_000 !== 0 ? 6 : 3;
 }
 
-function sayTime(reading: Reading, basis: "stream_start" | "line" | "read", digits: number): void {
+function sayTime(reading: Reading, basis: number, digits: number): void {
   reading.say(ACCESS.TimeBasis, basis);
-  reading.say(ACCESS.TimePrecision, digits === 0 ? "s" : digits <= 3 ? "ms" : digits <= 6 ? "us" : "ns");
+  reading.say(
+    ACCESS.TimePrecision,
+    digits === 0 ? WORD.s : digits <= 3 ? WORD.ms : digits <= 6 ? WORD.us : WORD.ns,
+  );
 }
 
 /** Sets Timestamp; one that had to be clamped keeps what was received in TimestampRaw. */
@@ -100,7 +110,14 @@ function readDurations(reading: Reading): number {
         ? FIELD.duration_seconds
         : FIELD.duration;
   if (!reading.has(field)) return NO_NUMBER;
-  const unitNs = field === FIELD.duration_ns ? 1 : field === FIELD.duration_us ? 1e3 : field === FIELD.duration ? 1e6 : 1e9;
+  const unitNs =
+    field === FIELD.duration_ns
+      ? 1
+      : field === FIELD.duration_us
+        ? 1e3
+        : field === FIELD.duration
+          ? 1e6
+          : 1e9;
   const duration = readDuration(reading, field, unitNs);
   if (duration !== NO_NUMBER) reading.take(field);
   return duration;
@@ -114,15 +131,22 @@ const DOWNSTREAM = ascii("Downstream");
  */
 function mapPhase(reading: Reading): void {
   const field = FIELD.access_log_type;
-  if (!reading.has(field)) return reading.say(ACCESS.Phase, "end");
+  if (!reading.has(field)) return reading.say(ACCESS.Phase, WORD.end);
   const { buffer } = reading;
   const start = reading.start[field]!;
   const end = reading.end[field]!;
-  if (endsWith(buffer, start, end, PERIODIC)) reading.say(ACCESS.Phase, "periodic");
-  else if (endsWith(buffer, start, end, START) || endsWith(buffer, start, end, CONNECTED) || endsWith(buffer, start, end, READY) || endsWith(buffer, start, end, ESTABLISHED)) reading.say(ACCESS.Phase, "start");
-  else reading.say(ACCESS.Phase, "end");
+  if (endsWith(buffer, start, end, PERIODIC)) reading.say(ACCESS.Phase, WORD.periodic);
+  else if (
+    endsWith(buffer, start, end, START) ||
+    endsWith(buffer, start, end, CONNECTED) ||
+    endsWith(buffer, start, end, READY) ||
+    endsWith(buffer, start, end, ESTABLISHED)
+  )
+    reading.say(ACCESS.Phase, WORD.start);
+  else reading.say(ACCESS.Phase, WORD.end);
   // Downstream start, periodic and end are the phases themselves; the other types say more than the column.
-  if (startsWith(buffer, start, end, DOWNSTREAM) && !endsWith(buffer, start, end, ESTABLISHED)) reading.take(field);
+  if (startsWith(buffer, start, end, DOWNSTREAM) && !endsWith(buffer, start, end, ESTABLISHED))
+    reading.take(field);
 }
 
 const PERIODIC = ascii("Periodic");

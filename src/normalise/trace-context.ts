@@ -2,6 +2,7 @@ import { ACCESS, type AccessDraft } from "../records/access-draft.ts";
 import { CHAR, hexValue, isHex, isLowerHex, isZeros, lower } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
+import { WORD } from "./words.ts";
 
 /** Hex digits of the IDs. */
 const TRACE_ID = 32;
@@ -23,12 +24,16 @@ export function mapTrace(reading: Reading): void {
   const hasTrace = setBinaryId(draft, ACCESS.TraceId, view.buffer, view.traceIdOffset, TRACE_ID);
   const hasSpan = setBinaryId(draft, ACCESS.SpanId, view.buffer, view.spanIdOffset, SPAN_ID);
   if (hasTrace) {
-    reading.say(ACCESS.TraceSource, "field");
+    reading.say(ACCESS.TraceSource, WORD.field);
     draft.low[ACCESS.TraceFlags] = view.flags & 0xff;
     // Zero may mean that nobody set the flags.
     if ((view.flags & SAMPLED) !== 0) sampled = 1;
-  } else if (!readTraceparent(reading, hasSpan) && !readB3(reading, hasSpan) && !readIds(reading, hasSpan)) {
-    reading.say(ACCESS.TraceSource, "none");
+  } else if (
+    !readTraceparent(reading, hasSpan) &&
+    !readB3(reading, hasSpan) &&
+    !readIds(reading, hasSpan)
+  ) {
+    reading.say(ACCESS.TraceSource, WORD.none);
   }
   if (reading.has(FIELD.traceparent) && isTraceparent(reading)) {
     sampled = Math.max(sampled, traceparentFlags(reading) & SAMPLED);
@@ -43,9 +48,11 @@ export function mapTrace(reading: Reading): void {
 function takeRepeatedTraceparent(reading: Reading): void {
   const { draft, buffer } = reading;
   const start = traceparentStart(reading);
-  if (!isVersion0(reading, start) || draft.low[ACCESS.TraceFlags] !== traceparentFlags(reading)) return;
+  if (!isVersion0(reading, start) || draft.low[ACCESS.TraceFlags] !== traceparentFlags(reading))
+    return;
   if (!holdsText(draft, ACCESS.TraceId, buffer, start + TRACEPARENT.traceId, TRACE_ID)) return;
-  if (holdsText(draft, ACCESS.SpanId, buffer, start + TRACEPARENT.spanId, SPAN_ID)) reading.take(FIELD.traceparent);
+  if (holdsText(draft, ACCESS.SpanId, buffer, start + TRACEPARENT.spanId, SPAN_ID))
+    reading.take(FIELD.traceparent);
 }
 
 /** IDs that stand in attributes as well as in the record's own fields are not kept twice. */
@@ -57,11 +64,21 @@ function takeRepeatedIds(reading: Reading): void {
 
 function takeRepeated(reading: Reading, field: number, column: number): void {
   const { draft, buffer, start, end } = reading;
-  if (reading.has(field) && holdsText(draft, column, buffer, start[field]!, end[field]! - start[field]!)) reading.take(field);
+  if (
+    reading.has(field) &&
+    holdsText(draft, column, buffer, start[field]!, end[field]! - start[field]!)
+  )
+    reading.take(field);
 }
 
 /** A binary ID as hex in scratch. False when it is absent or all zeros, which is invalid. */
-function setBinaryId(draft: AccessDraft, column: number, from: Uint8Array, offset: number, digits: number): boolean {
+function setBinaryId(
+  draft: AccessDraft,
+  column: number,
+  from: Uint8Array,
+  offset: number,
+  digits: number,
+): boolean {
   if (offset < 0) return false;
   const start = draft.scratchEnd;
   draft.reserve(digits);
@@ -82,15 +99,30 @@ function setBinaryId(draft: AccessDraft, column: number, from: Uint8Array, offse
 
 /** A field's hex digits as an ID, in lower case, filled with zeros from the left when there are half as many. False when the field is no ID. */
 function setId(reading: Reading, column: number, field: number, digits: number): boolean {
-  if (!reading.has(field) || !setHexId(reading, column, reading.start[field]!, reading.end[field]!, digits)) return false;
+  if (
+    !reading.has(field) ||
+    !setHexId(reading, column, reading.start[field]!, reading.end[field]!, digits)
+  )
+    return false;
   reading.take(field);
   return true;
 }
 
-function setHexId(reading: Reading, column: number, start: number, end: number, digits: number): boolean {
+function setHexId(
+  reading: Reading,
+  column: number,
+  start: number,
+  end: number,
+  digits: number,
+): boolean {
   const { buffer, draft } = reading;
   const length = end - start;
-  if ((length !== digits && !(digits === TRACE_ID && length === SPAN_ID)) || !isHex(buffer, start, end) || isZeros(buffer, start, end)) return false;
+  if (
+    (length !== digits && !(digits === TRACE_ID && length === SPAN_ID)) ||
+    !isHex(buffer, start, end) ||
+    isZeros(buffer, start, end)
+  )
+    return false;
   if (length === digits && isLowerHex(buffer, start, end)) {
     draft.setText(column, start, end);
     return true;
@@ -105,10 +137,17 @@ function setHexId(reading: Reading, column: number, start: number, end: number, 
   return true;
 }
 
-function holdsText(draft: AccessDraft, column: number, from: Uint8Array, start: number, length: number): boolean {
+function holdsText(
+  draft: AccessDraft,
+  column: number,
+  from: Uint8Array,
+  start: number,
+  length: number,
+): boolean {
   if (draft.isEmpty(column) || draft.end[column]! - draft.start[column]! !== length) return false;
   const bytes = draft.bytesOf(column);
-  for (let i = 0, j = draft.start[column]!; i < length; i++, j++) if (bytes[j] !== lower(from[start + i]!)) return false;
+  for (let i = 0, j = draft.start[column]!; i < length; i++, j++)
+    if (bytes[j] !== lower(from[start + i]!)) return false;
   return true;
 }
 
@@ -133,7 +172,11 @@ function isTraceparent(reading: Reading): boolean {
   const length = end - start;
   if (length < TRACEPARENT.length || !isLowerHex(buffer, start, start + 2)) return false;
   if (buffer[start] === 0x66 && buffer[start + 1] === 0x66) return false; // ff
-  if (length > TRACEPARENT.length && (isVersion0(reading, start) || buffer[start + TRACEPARENT.length] !== CHAR.minus)) return false;
+  if (
+    length > TRACEPARENT.length &&
+    (isVersion0(reading, start) || buffer[start + TRACEPARENT.length] !== CHAR.minus)
+  )
+    return false;
   const traceId = start + TRACEPARENT.traceId;
   const spanId = start + TRACEPARENT.spanId;
   const flags = start + TRACEPARENT.flags;
@@ -154,7 +197,11 @@ function isVersion0(reading: Reading, start: number): boolean {
 }
 
 function traceparentStart(reading: Reading): number {
-  return trimmedStart(reading.buffer, reading.start[FIELD.traceparent]!, reading.end[FIELD.traceparent]!);
+  return trimmedStart(
+    reading.buffer,
+    reading.start[FIELD.traceparent]!,
+    reading.end[FIELD.traceparent]!,
+  );
 }
 
 function traceparentFlags(reading: Reading): number {
@@ -167,10 +214,15 @@ function readTraceparent(reading: Reading, hasSpan: boolean): boolean {
   if (!reading.has(FIELD.traceparent) || !isTraceparent(reading)) return false;
   const { draft } = reading;
   const start = traceparentStart(reading);
-  draft.setText(ACCESS.TraceId, start + TRACEPARENT.traceId, start + TRACEPARENT.traceId + TRACE_ID);
-  if (!hasSpan) draft.setText(ACCESS.SpanId, start + TRACEPARENT.spanId, start + TRACEPARENT.spanId + SPAN_ID);
+  draft.setText(
+    ACCESS.TraceId,
+    start + TRACEPARENT.traceId,
+    start + TRACEPARENT.traceId + TRACE_ID,
+  );
+  if (!hasSpan)
+    draft.setText(ACCESS.SpanId, start + TRACEPARENT.spanId, start + TRACEPARENT.spanId + SPAN_ID);
   draft.low[ACCESS.TraceFlags] = traceparentFlags(reading);
-  reading.say(ACCESS.TraceSource, "traceparent");
+  reading.say(ACCESS.TraceSource, WORD.traceparent);
   return true;
 }
 
@@ -183,7 +235,7 @@ function readB3(reading: Reading, hasSpan: boolean): boolean {
     setId(reading, ACCESS.ParentSpanId, FIELD.x_b3_parentspanid, SPAN_ID);
   } else return false;
   if (sampledByB3(reading) === 1) draft.low[ACCESS.TraceFlags] = SAMPLED;
-  reading.say(ACCESS.TraceSource, "b3");
+  reading.say(ACCESS.TraceSource, WORD.b3);
   return true;
 }
 
@@ -194,11 +246,18 @@ function readSingleB3(reading: Reading, hasSpan: boolean): boolean {
   const end = reading.end[FIELD.b3]!;
   const span = start + traceLength(buffer, start, end) + 1;
   const spanEnd = span + SPAN_ID;
-  if (spanEnd > end || (spanEnd < end && buffer[spanEnd] !== CHAR.minus) || !isHex(buffer, span, spanEnd) || isZeros(buffer, span, spanEnd)) return false;
+  if (
+    spanEnd > end ||
+    (spanEnd < end && buffer[spanEnd] !== CHAR.minus) ||
+    !isHex(buffer, span, spanEnd) ||
+    isZeros(buffer, span, spanEnd)
+  )
+    return false;
   if (!setHexId(reading, ACCESS.TraceId, start, span - 1, TRACE_ID)) return false;
   if (!hasSpan) setHexId(reading, ACCESS.SpanId, span, spanEnd, SPAN_ID);
   const parent = spanEnd + 3;
-  if (parent + SPAN_ID === end && buffer[parent - 1] === CHAR.minus) setHexId(reading, ACCESS.ParentSpanId, parent, end, SPAN_ID);
+  if (parent + SPAN_ID === end && buffer[parent - 1] === CHAR.minus)
+    setHexId(reading, ACCESS.ParentSpanId, parent, end, SPAN_ID);
   return true;
 }
 
@@ -219,7 +278,8 @@ function sampledByB3(reading: Reading): number {
     const at = end - start === 1 ? start : start + traceLength(buffer, start, end) + SPAN_ID + 2;
     if (at < end && (at + 1 === end || buffer[at + 1] === CHAR.minus)) return stateOf(buffer[at]!);
   }
-  if (reading.has(FIELD.x_b3_flags) && buffer[reading.start[FIELD.x_b3_flags]!] === CHAR.one) return 1;
+  if (reading.has(FIELD.x_b3_flags) && buffer[reading.start[FIELD.x_b3_flags]!] === CHAR.one)
+    return 1;
   if (!reading.has(FIELD.x_b3_sampled)) return UNKNOWN;
   return stateOf(buffer[reading.start[FIELD.x_b3_sampled]!]!);
 }
@@ -235,7 +295,7 @@ function readIds(reading: Reading, hasSpan: boolean): boolean {
   if (!setId(reading, ACCESS.TraceId, FIELD.trace_id, TRACE_ID)) return false;
   if (!hasSpan) setId(reading, ACCESS.SpanId, FIELD.span_id, SPAN_ID);
   setId(reading, ACCESS.ParentSpanId, FIELD.parent_span_id, SPAN_ID);
-  reading.say(ACCESS.TraceSource, "attribute");
+  reading.say(ACCESS.TraceSource, WORD.attribute);
   return true;
 }
 
@@ -249,10 +309,13 @@ function sampledByRequestId(reading: Reading): number {
   const { buffer } = reading;
   const start = reading.start[FIELD.request_id]!;
   if (reading.end[FIELD.request_id]! - start !== UUID) return UNKNOWN;
-  for (let i = 0; i < UUID; i++) {
-    const isDash = i === 8 || i === 13 || i === 18 || i === 23;
-    if (isDash ? buffer[start + i] !== CHAR.minus : hexValue(buffer[start + i]!) < 0) return UNKNOWN;
-  }
+  if (
+    buffer[start + 8] !== CHAR.minus ||
+    buffer[start + 13] !== CHAR.minus ||
+    buffer[start + 18] !== CHAR.minus ||
+    buffer[start + 23] !== CHAR.minus
+  )
+    return UNKNOWN;
   const reason = buffer[start + TRACE_REASON]! | 0x20;
   return reason === CHAR.nine || reason === 0x61 || reason === 0x62 ? 1 : UNKNOWN;
 }

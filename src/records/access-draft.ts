@@ -41,6 +41,11 @@ export const ACCESS_HOLDS = Uint8Array.from(COLUMNS, (c, i) => {
   return hold;
 });
 
+/** Numbers that say "unknown" by -1; all others by 0. */
+const UNKNOWN_IS_MINUS_ONE = new Set(["DurationNs", "UpstreamDurationNs", "RequestBytes", "ResponseBytes", "GrpcStatus", "SampledHint"]);
+const DEFAULT_LOW = Int32Array.from(COLUMNS, ({ name }) => (UNKNOWN_IS_MINUS_ONE.has(name) ? -1 : 0));
+const DEFAULT_HIGH = DEFAULT_LOW;
+
 /** Where the bytes of a text column are. */
 export const SOURCES = { empty: 0, record: 1, scratch: 2, constant: 3 } as const;
 
@@ -105,14 +110,8 @@ export class AccessDraft {
   reset(view: LogView): void {
     this.view = view;
     this.source.fill(SOURCES.empty);
-    this.low.fill(0);
-    this.high.fill(0);
-    this.setNumber(ACCESS.DurationNs, -1);
-    this.setNumber(ACCESS.UpstreamDurationNs, -1);
-    this.setNumber(ACCESS.RequestBytes, -1);
-    this.setNumber(ACCESS.ResponseBytes, -1);
-    this.low[ACCESS.GrpcStatus] = -1;
-    this.low[ACCESS.SampledHint] = -1;
+    this.low.set(DEFAULT_LOW);
+    this.high.set(DEFAULT_HIGH);
     this.peerAddress.fill(0);
     this.localAddress.fill(0);
     this.chainCount = 0;

@@ -66,26 +66,75 @@ export function writeAccessRow(section: SectionBuilder, head: RowHead, draft: Ac
   }
 }
 
-/** LogAttributes: the attributes that no column took, sorted by key. */
-function writeLeftovers(out: RowBuffer, draft: AccessDraft, log: LogView, shape: KeyShape, values: ValueWriter): void {
-  const { taken } = draft;
+/**
+ * LogAttributes: the attributes that no column took, and the draft's extra entries, which a dialect found elsewhere; all sorted by key.
+ * The extras come in the order of their keys, so that the two lists are merged.
+ */
+function writeLeftovers(
+  out: RowBuffer,
+  draft: AccessDraft,
+  log: LogView,
+  shape: KeyShape,
+  values: ValueWriter,
+): void {
+  const { taken, extraCount } = draft;
   const { attributes: list, buffer } = log;
-  let count = 0;
+  let count = extraCount;
   for (let i = 0; i < list.count; i++) if (taken[i] !== TAKEN.taken) count++;
   out.ensure(5);
   out.writeVarint(count);
   if (count === 0) return;
   const { order } = shape;
+  let extra = 0;
   for (let i = 0; i < order.length; i++) {
     const j = order[i]!;
     if (taken[j] === TAKEN.taken) continue;
-    const valueStart = list.valueStart[j]!;
-    const valueEnd = list.valueEnd[j]!;
-    out.ensure(list.keyEnd[j]! - list.keyStart[j]! + valueEnd - valueStart + 64);
-    out.writeText(buffer, list.keyStart[j]!, list.keyEnd[j]!);
+    const keyStart = list.keyStart[j]!;
+    const keyEnd = list.keyEnd[j]!;
+    while (extra < extraCount && isBefore(draft, extra, buffer, keyStart, keyEnd)) {
+      writeExtra(out, draft, log, extra++);
+    }
+    out.ensure(keyEnd - keyStart + FIXED_ROOM);
+    out.writeText(buffer, keyStart, keyEnd);
     if (taken[j] === TAKEN.redacted) out.writeText(REDACTED, 0, REDACTED.length);
-    else values.writeText(out, buffer, list.valueType[j]!, valueStart, valueEnd);
+    else if (taken[j] === TAKEN.rewritten) {
+      writeLong(out, draft.scratch, draft.rewrittenStart[j]!, draft.rewrittenEnd[j]!);
+    } else {
+      const valueStart = list.valueStart[j]!;
+      const valueEnd = list.valueEnd[j]!;
+      out.ensure(valueEnd - valueStart + FIXED_ROOM);
+      values.writeText(out, buffer, list.valueType[j]!, valueStart, valueEnd);
+    }
   }
+  while (extra < extraCount) writeExtra(out, draft, log, extra++);
+}
+
+function writeExtra(out: RowBuffer, draft: AccessDraft, log: LogView, extra: number): void {
+  writeLong(out, draft.constants, draft.extraKeyStart[extra]!, draft.extraKeyEnd[extra]!);
+  writeLong(out, log.buffer, draft.extraStart[extra]!, draft.extraEnd[extra]!);
+}
+
+/** A String, with room made for it. */
+function writeLong(out: RowBuffer, from: Uint8Array, start: number, end: number): void {
+  out.ensure(end - start + 5);
+  out.writeText(from, start, end);
+}
+
+/** Does the key of an extra entry come before the key [start, end) of `buffer`? */
+function isBefore(
+  draft: AccessDraft,
+  extra: number,
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  const { constants } = draft;
+  let p = draft.extraKeyStart[extra]!;
+  const keyEnd = draft.extraKeyEnd[extra]!;
+  for (; p < keyEnd && start < end; p++, start++) {
+    if (constants[p] !== buffer[start]) return constants[p]! < buffer[start]!;
+  }
+  return p === keyEnd && start < end;
 }
 
 /** An Array of Strings that are ranges of `from`. */

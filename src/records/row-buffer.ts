@@ -1,24 +1,51 @@
 import { allocate } from "../core/bytes.ts";
+import { BufferPool } from "./buffer-pool.ts";
 
 /**
  * Bytes of rows in the making, in ClickHouse's RowBinary: little-endian numbers, strings behind their length as LEB128.
  * The `write…` methods check nothing: call `ensure` first. Ranges of other buffers are copied as they are.
  */
 export class RowBuffer {
-  bytes: Uint8Array;
+  bytes: Uint8Array<ArrayBuffer>;
   position = 0;
+  readonly #pool: BufferPool;
 
-  constructor(capacity: number) {
-    this.bytes = allocate(capacity);
+  constructor(capacity: number, pool: BufferPool = NO_POOL) {
+    this.#pool = pool;
+    this.bytes = pool === NO_POOL ? allocate(capacity) : pool.lease(capacity);
   }
 
   /** Makes room for `count` more bytes. */
   ensure(count: number): void {
     const needed = this.position + count;
     if (needed <= this.bytes.length) return;
-    const larger = allocate(Math.max(needed, this.bytes.length * 2));
+    const larger = this.#pool.lease(Math.max(needed, this.bytes.length * 2));
     larger.set(this.bytes.subarray(0, this.position));
+    this.#pool.give(this.bytes);
     this.bytes = larger;
+  }
+
+  /**
+   * The bytes that were written, with a way to give their memory back; the buffer is empty afterwards.
+   * A large buffer is handed over and replaced; little in a large buffer is copied out of it.
+   */
+  take(): { readonly bytes: Uint8Array; readonly free: () => void } {
+    const { position, bytes: whole } = this;
+    this.position = 0;
+    if (position * 2 < whole.length) {
+      const copy = whole.slice(0, position);
+      return { bytes: copy, free: once(() => copy.buffer.transfer(0)) };
+    }
+    this.bytes = this.#pool.lease(Math.min(whole.length, MAX_KEPT_BYTES));
+    return { bytes: whole.subarray(0, position), free: once(() => this.#pool.give(whole)) };
+  }
+
+  /** Drops what was written. */
+  reset(): void {
+    this.position = 0;
+    if (this.bytes.length <= MAX_KEPT_BYTES) return;
+    this.#pool.give(this.bytes);
+    this.bytes = this.#pool.lease(0);
   }
 
   writeByte(value: number): void {
@@ -96,6 +123,20 @@ export class RowBuffer {
     }
     this.position = p;
   }
+}
+
+/** A buffer that one large request has grown beyond this is not kept for the next one. */
+const MAX_KEPT_BYTES = 32 * 1024 * 1024;
+/** For buffers that are few and small: nothing is kept. */
+const NO_POOL = new BufferPool(0);
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
 }
 
 /** Below this a loop is faster than TypedArray.set, which needs a view first (measured: they meet between 32 and 64 bytes). */

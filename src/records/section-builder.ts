@@ -1,8 +1,8 @@
 import { randomFillSync } from "node:crypto";
-import { allocate } from "../core/bytes.ts";
 import { KINDS, LEAF_VERSION, type Kind } from "../core/kinds.ts";
 import { LEAF_INDEX_OFFSET, LOG_ID_LENGTH, ROW_PREFIX_LENGTH, type RowSection } from "../core/rows.ts";
 import { SHA256_BYTES, sha256Into } from "../core/sha256.ts";
+import type { BufferPool } from "./buffer-pool.ts";
 import { RowBuffer } from "./row-buffer.ts";
 
 const SALT_BYTES = 16;
@@ -54,7 +54,7 @@ export interface ReceivedFields {
  */
 export class SectionBuilder {
   readonly kind: Kind;
-  readonly out = new RowBuffer(INITIAL_BYTES);
+  readonly out: RowBuffer;
   count = 0;
   #offsets = new Uint32Array(INITIAL_ROWS);
   #hashes = Buffer.allocUnsafeSlow(INITIAL_ROWS * SHA256_BYTES);
@@ -62,8 +62,9 @@ export class SectionBuilder {
   #saltPosition = SALTS_PER_DRAW * SALT_BYTES;
   #rowStart = 0;
 
-  constructor(kind: Kind) {
+  constructor(kind: Kind, pool?: BufferPool) {
     this.kind = kind;
+    this.out = new RowBuffer(INITIAL_BYTES, pool);
   }
 
   /** Bytes of the rows so far. */
@@ -129,7 +130,7 @@ export class SectionBuilder {
     const section = {
       kind: this.kind,
       count,
-      bytes: out.bytes.slice(0, out.position),
+      ...out.take(),
       offsets: this.#offsets.slice(0, count + 1),
       hashes: Uint8Array.prototype.slice.call(this.#hashes, 0, count * SHA256_BYTES),
     };
@@ -140,9 +141,8 @@ export class SectionBuilder {
   /** Drops all rows. */
   reset(): void {
     this.count = 0;
-    this.out.position = 0;
+    this.out.reset();
     this.#rowStart = 0;
-    if (this.out.bytes.length > MAX_KEPT_BYTES) this.out.bytes = allocate(INITIAL_BYTES);
   }
 
   #grow(): void {
@@ -155,9 +155,6 @@ export class SectionBuilder {
     this.#hashes = hashes;
   }
 }
-
-/** A buffer that one large request has grown beyond this is given back. */
-const MAX_KEPT_BYTES = 32 * 1024 * 1024;
 
 /** Bytes of a row as it is sealed that stand before the columns of its kind: version, kind and salt. */
 export const ROW_HEAD_LENGTH = 2 + SALT_BYTES;

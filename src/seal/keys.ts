@@ -36,7 +36,7 @@ export async function openLogKey(path: string, mayCreate: boolean): Promise<LogK
     if (pem === null) {
       if (!mayCreate)
         throw invalid(
-          "expected the key that signed the existing log, found no file; restore it, a new key cannot continue the log",
+          "expected the key of the existing log, found no file; restore it, a new key cannot continue the log",
         );
       await makeDirectory(dirname(path), 0o700);
       created = await createFile(

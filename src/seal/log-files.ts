@@ -52,7 +52,7 @@ export class LogFiles {
     if (files.length > 0) this.#unwritten.push(files.take());
     while (this.#unwritten.length > 0) {
       await this.#store.write(this.#unwritten[0]!);
-      this.#unwritten.shift();
+      files.recycle(this.#unwritten.shift()!);
     }
   }
 

@@ -10,6 +10,8 @@ export interface OpenSignerOptions {
   readonly config: { readonly type: string } & Readonly<Record<string, unknown>>;
   readonly origin: string;
   readonly directory: string;
+  /** May a key be made when there is none? Never once a log was signed here; a command that only reads says false. */
+  readonly mayCreate?: boolean;
   readonly logger: Logger;
 }
 
@@ -21,6 +23,7 @@ export async function openSigner({
   config,
   origin,
   directory,
+  mayCreate = true,
   logger,
 }: OpenSignerOptions): Promise<Signer> {
   checkOrigin(origin);
@@ -36,7 +39,7 @@ export async function openSigner({
   return definition.create(definition.config(raw), {
     origin,
     directory,
-    mayCreate: !(await isLogSigned(directory)),
+    mayCreate: mayCreate && !(await isLogSigned(directory)),
     logger,
   });
 }

@@ -152,14 +152,9 @@ async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void
 /** Deletes a directory of partial tiles, if there is one. */
 function removeDirectory(path: string): void {
   const directory = `${root}/${path}`;
-  let names: string[];
-  try {
-    names = fs.readdirSync(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  for (const name of names) fs.unlinkSync(`${directory}/${name}`);
+  // Most full tiles never had one.
+  if (fs.statSync(directory, { throwIfNoEntry: false }) === undefined) return;
+  for (const name of fs.readdirSync(directory)) fs.unlinkSync(`${directory}/${name}`);
   fs.rmdirSync(directory);
   knownDirectories.delete(directory);
 }

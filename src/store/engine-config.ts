@@ -8,15 +8,16 @@ export type EngineUser = (typeof ENGINE_USERS)[number];
 export const DEFAULT_MAX_SERVER_MEMORY_BYTES = 1.5 * 1024 ** 3;
 
 /** Longest statement of `reader`, in seconds: when it says nothing, and what it may ask for. */
-export const READER_EXECUTION_SECONDS = { default: 30, min: 1, max: 60 } as const;
-export const READER_MAX_RESULT_ROWS = 1_000_000;
-export const READER_MAX_CONCURRENT_QUERIES = 16;
+const READER_EXECUTION_SECONDS = { default: 30, min: 1, max: 60 } as const;
+const READER_MAX_RESULT_ROWS = 1_000_000;
+const READER_MAX_CONCURRENT_QUERIES = 16;
 
 const MAX_CONCURRENT_QUERIES = 64;
 const MAX_CONNECTIONS = 256;
 
 const LOG_FILE_SIZE = "10M";
-const LOG_FILE_COUNT = 3;
+/** Files that rotation leaves beside the current one (see `pruneLogs`). */
+export const OLD_LOG_FILES = 3;
 
 /**
  * Merges at once are this times two. The library's own default (2, as it was made for single queries) lets parts
@@ -26,10 +27,27 @@ const BACKGROUND_POOL_SIZE = 4;
 const BACKGROUND_SCHEDULE_POOL_SIZE = 16;
 
 /** Parts of the server's memory. Caches may fill up to a third; merges wait rather than take more than half. */
-const SHARE = { markCache: 0.08, indexCache: 0.05, textIndexCache: 0.04, otherCache: 0.02, merges: 0.5, readerQuery: 0.4, readerAll: 0.5, spill: 0.2 };
+const SHARE = {
+  markCache: 0.08,
+  indexCache: 0.05,
+  textIndexCache: 0.04,
+  otherCache: 0.02,
+  merges: 0.5,
+  readerQuery: 0.4,
+  readerAll: 0.5,
+  spill: 0.2,
+};
 
 /** Engines of databases and tables that migrations may use: none that reaches files or other servers. */
-const TABLE_ENGINES = ["Atomic", "MergeTree", "ReplacingMergeTree", "AggregatingMergeTree", "SummingMergeTree", "Memory", "Null"];
+const TABLE_ENGINES = [
+  "Atomic",
+  "MergeTree",
+  "ReplacingMergeTree",
+  "AggregatingMergeTree",
+  "SummingMergeTree",
+  "Memory",
+  "Null",
+];
 
 /** Settings that cannot widen what `reader` sees or costs; clients send them unasked (compression, progress, formats). */
 const READER_MAY_CHANGE = [
@@ -71,12 +89,18 @@ export function serverConfigXml(options: ServerConfigOptions): string {
     users_config: options.usersFile,
     // The library reads the level here; what stands under `logger` alone leaves it at trace.
     "log-level": "information",
-    logger: { level: "information", log: options.logFile, size: LOG_FILE_SIZE, count: LOG_FILE_COUNT, console: false },
+    logger: {
+      level: "information",
+      log: options.logFile,
+      size: LOG_FILE_SIZE,
+      console: false,
+    },
     listen_host: options.host,
     http_port: options.httpPort,
     tcp_port: options.nativePort,
     timezone: "UTC",
     display_name: "meshproof",
+    keep_alive_timeout: 30,
     max_connections: MAX_CONNECTIONS,
     max_concurrent_queries: MAX_CONCURRENT_QUERIES,
     max_server_memory_usage: options.maxServerMemoryBytes,
@@ -159,9 +183,15 @@ export function usersConfigXml(options: UsersConfigOptions): string {
         max_bytes_before_external_group_by: bytes(SHARE.spill),
         max_bytes_before_external_sort: bytes(SHARE.spill),
         constraints: {
-          max_execution_time: { min: READER_EXECUTION_SECONDS.min, max: READER_EXECUTION_SECONDS.max, changeable_in_readonly: {} },
+          max_execution_time: {
+            min: READER_EXECUTION_SECONDS.min,
+            max: READER_EXECUTION_SECONDS.max,
+            changeable_in_readonly: {},
+          },
           max_result_rows: { min: 1, max: READER_MAX_RESULT_ROWS, changeable_in_readonly: {} },
-          ...Object.fromEntries(READER_MAY_CHANGE.map((name) => [name, { changeable_in_readonly: {} }])),
+          ...Object.fromEntries(
+            READER_MAY_CHANGE.map((name) => [name, { changeable_in_readonly: {} }]),
+          ),
         },
       },
     },
@@ -172,11 +202,22 @@ export function usersConfigXml(options: UsersConfigOptions): string {
         networks: { ip: ["127.0.0.1", "::1"] },
         profile: "internal",
         quota: "default",
-        // What the four statements of `serverStatements` need, and no table.
-        grants: { query: ["GRANT SYSTEM LISTEN ON *.*", "GRANT CREATE TEMPORARY TABLE ON *.*", "GRANT READ ON FILE"] },
+        // What `serverStatements` needs, and no table.
+        grants: {
+          query: [
+            "GRANT SYSTEM LISTEN ON *.*",
+            "GRANT CREATE TEMPORARY TABLE ON *.*",
+            "GRANT READ ON FILE",
+          ],
+        },
       },
       // system.processes: whether an INSERT has outlived its connection.
-      writer: user("writer", [`GRANT SELECT ON ${tables}`, `GRANT INSERT ON ${tables}`, "GRANT SELECT ON system.processes", "GRANT SELECT ON system.parts"]),
+      writer: user("writer", [
+        `GRANT SELECT ON ${tables}`,
+        `GRANT INSERT ON ${tables}`,
+        "GRANT SELECT ON system.processes",
+        "GRANT SELECT ON system.parts",
+      ]),
       reader: user("reader", [
         `GRANT SELECT ON ${tables}`,
         // Metadata, which shows each user what it may see anyhow; system.tables, columns and databases need no grant.
@@ -186,8 +227,24 @@ export function usersConfigXml(options: UsersConfigOptions): string {
         "GRANT SELECT ON system.dictionaries",
       ]),
       admin: user("admin", [
-        ...["SHOW", "SELECT", "INSERT", "ALTER", "CREATE DATABASE", "CREATE TABLE", "CREATE VIEW"].map((right) => `GRANT ${right} ON ${tables}`),
-        ...["DROP DATABASE", "DROP TABLE", "DROP VIEW", "TRUNCATE", "OPTIMIZE", "CHECK", "SYSTEM MERGES"].map((right) => `GRANT ${right} ON ${tables}`),
+        ...[
+          "SHOW",
+          "SELECT",
+          "INSERT",
+          "ALTER",
+          "CREATE DATABASE",
+          "CREATE TABLE",
+          "CREATE VIEW",
+        ].map((right) => `GRANT ${right} ON ${tables}`),
+        ...[
+          "DROP DATABASE",
+          "DROP TABLE",
+          "DROP VIEW",
+          "TRUNCATE",
+          "OPTIMIZE",
+          "CHECK",
+          "SYSTEM MERGES",
+        ].map((right) => `GRANT ${right} ON ${tables}`),
         ...TABLE_ENGINES.map((engine) => `GRANT TABLE ENGINE ON ${engine}`),
         "GRANT SELECT ON system.*",
         "GRANT KILL QUERY ON *.*",
@@ -196,23 +253,28 @@ export function usersConfigXml(options: UsersConfigOptions): string {
   });
 }
 
-const WAIT = "SELECT sleepEachRow(3) FROM numbers(1000000000) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 10000000 FORMAT Null";
+/** Has no end: the server lives as long as its last statement runs. */
+const WAIT =
+  "SELECT sleepEachRow(3) FROM numbers(1000000000) SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 10000000 FORMAT Null";
 
 /**
  * The statements that make a server of the library. The first waits until `gateFile`, a named pipe, has been opened
- * and closed by the child; the last reads standard input, which ends with the parent.
+ * and closed at its other end; the last goes on for ever.
  */
 export function serverStatements(gateFile: string): string {
-  const read = (file: string): string => `SELECT count() FROM file(${quoteLiteral(file)}, LineAsString, 'line String') FORMAT Null`;
-  return [read(gateFile), "SYSTEM START LISTEN HTTP", "SYSTEM START LISTEN TCP", WAIT].join("; ");
+  const gate = `SELECT count() FROM file(${quoteLiteral(gateFile)}, LineAsString, 'line String') FORMAT Null`;
+  return [gate, "SYSTEM START LISTEN HTTP", "SYSTEM START LISTEN TCP", WAIT].join("; ");
 }
 
 /** An element per key; an array repeats its element. */
 function element(name: string, content: unknown, indent = ""): string {
   if (Array.isArray(content)) return content.map((item) => element(name, item, indent)).join("");
-  if (typeof content !== "object" || content === null) return `${indent}<${name}>${escapeXml(String(content))}</${name}>\n`;
+  if (typeof content !== "object" || content === null)
+    return `${indent}<${name}>${escapeXml(String(content))}</${name}>\n`;
   const inner = Object.entries(content).map(([key, value]) => element(key, value, `${indent}  `));
-  return inner.length === 0 ? `${indent}<${name}/>\n` : `${indent}<${name}>\n${inner.join("")}${indent}</${name}>\n`;
+  return inner.length === 0
+    ? `${indent}<${name}/>\n`
+    : `${indent}<${name}>\n${inner.join("")}${indent}</${name}>\n`;
 }
 
 function escapeXml(text: string): string {

@@ -1,14 +1,26 @@
-import { spawn, type ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { MeshproofError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import { DEFAULT_MAX_SERVER_MEMORY_BYTES, serverConfigXml, usersConfigXml, type EngineUser } from "./engine-config.ts";
-import { ask, engineSecrets, findLibrary, freePorts, lastLines, type Answer } from "./engine-host.ts";
+import {
+  DEFAULT_MAX_SERVER_MEMORY_BYTES,
+  OLD_LOG_FILES,
+  serverConfigXml,
+  usersConfigXml,
+  type EngineUser,
+} from "./engine-config.ts";
+import {
+  ask,
+  engineSecrets,
+  findLibrary,
+  freePorts,
+  lastLines,
+  pruneLogs,
+  type Answer,
+} from "./engine-host.ts";
+import { EngineProcess } from "./engine-process.ts";
 import { quoteLiteral } from "./sql.ts";
 
 export interface EngineOptions {
@@ -52,9 +64,10 @@ const STOP_GRACE_MS = 5_000;
 const STOP_POLL_MS = 50;
 const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 10_000;
-/** A server that ran this long before it ended is started again without delay. */
+/** A server that ran this long before it ended is started again after the shortest delay. */
 const STABLE_MS = 60_000;
 const REPORTED_LINES = 12;
+const PRUNE_INTERVAL_MS = 60_000;
 
 /** ClickHouse in a child process, with its HTTP and native ports on loopback; started again when it ends, and gone when this process is. */
 export class EmbeddedEngine {
@@ -69,8 +82,14 @@ export class EmbeddedEngine {
   #process: EngineProcess | undefined;
   #restartDelayMs = RESTART_MIN_MS;
   #restarting: Promise<void> | undefined;
+  #pruning: NodeJS.Timeout | undefined;
 
-  private constructor(options: EngineOptions, host: string, ports: readonly number[], passwords: Readonly<Record<EngineUser, string>>) {
+  private constructor(
+    options: EngineOptions,
+    host: string,
+    ports: readonly number[],
+    passwords: Readonly<Record<EngineUser, string>>,
+  ) {
     this.#options = options;
     this.#library = findLibrary();
     this.host = host;
@@ -93,8 +112,8 @@ export class EmbeddedEngine {
       try {
         const ports = await freePorts(host, [options.httpPort, options.nativePort]);
         const engine = new EmbeddedEngine(options, host, ports, passwords);
-        await engine.#writeConfiguration();
         await engine.#launch();
+        engine.#pruning = setInterval(() => void engine.#prune(), PRUNE_INTERVAL_MS).unref();
         return engine;
       } catch (error) {
         const failure = startFailure(error, options, host);
@@ -112,17 +131,28 @@ export class EmbeddedEngine {
   /** Waits a few seconds for the statements of writer and admin to end, then ends the server. No statement may be sent any more. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    clearInterval(this.#pruning);
     await this.#restarting;
     const process = this.#process;
     if (process === undefined) return;
     const deadline = performance.now() + STOP_GRACE_MS;
-    while (process.running && performance.now() < deadline && (await this.#busy())) await sleep(STOP_POLL_MS);
+    while (process.running && performance.now() < deadline && (await this.#busy()))
+      await sleep(STOP_POLL_MS);
     await process.kill();
+  }
+
+  async #prune(): Promise<void> {
+    await pruneLogs(path.resolve(this.#options.logFile), OLD_LOG_FILES).catch((error: unknown) =>
+      this.#options.logger.warn({ error: String(error) }, "old logs of ClickHouse stay"),
+    );
   }
 
   async #busy(): Promise<boolean> {
     try {
-      const answer = await this.#ask("admin", "SELECT count() > 1 FROM system.processes WHERE user IN ('writer', 'admin')");
+      const answer = await this.#ask(
+        "admin",
+        "SELECT count() > 1 FROM system.processes WHERE user IN ('writer', 'admin')",
+      );
       return answer.body.trim() === "1";
     } catch {
       return false;
@@ -137,18 +167,36 @@ export class EmbeddedEngine {
     return path.join(path.resolve(this.#options.directory), "config");
   }
 
+  get #stderrFile(): string {
+    return `${path.resolve(this.#options.logFile)}.stderr`;
+  }
+
   async #writeConfiguration(): Promise<void> {
     const { httpPort, nativePort, host } = this;
     const directory = path.resolve(this.#options.directory);
     const logFile = path.resolve(this.#options.logFile);
-    const maxServerMemoryBytes = this.#options.maxServerMemoryBytes ?? DEFAULT_MAX_SERVER_MEMORY_BYTES;
+    const maxServerMemoryBytes =
+      this.#options.maxServerMemoryBytes ?? DEFAULT_MAX_SERVER_MEMORY_BYTES;
     const usersFile = path.join(this.#configDirectory, "users.xml");
-    const hash = (user: EngineUser): string => createHash("sha256").update(this.passwords[user]).digest("hex");
+    const hash = (user: EngineUser): string =>
+      createHash("sha256").update(this.passwords[user]).digest("hex");
     const passwordHashes = { writer: hash("writer"), reader: hash("reader"), admin: hash("admin") };
     await fs.mkdir(this.#configDirectory, { recursive: true, mode: 0o700 });
     await fs.mkdir(path.dirname(logFile), { recursive: true });
-    const server = serverConfigXml({ directory, usersFile, logFile, host, httpPort, nativePort, maxServerMemoryBytes });
-    const users = usersConfigXml({ database: this.#options.database ?? DEFAULT_DATABASE, passwordHashes, maxServerMemoryBytes });
+    const server = serverConfigXml({
+      directory,
+      usersFile,
+      logFile,
+      host,
+      httpPort,
+      nativePort,
+      maxServerMemoryBytes,
+    });
+    const users = usersConfigXml({
+      database: this.#options.database ?? DEFAULT_DATABASE,
+      passwordHashes,
+      maxServerMemoryBytes,
+    });
     await fs.writeFile(path.join(this.#configDirectory, "server.xml"), server, { mode: 0o600 });
     await fs.writeFile(usersFile, users, { mode: 0o600 });
   }
@@ -156,46 +204,84 @@ export class EmbeddedEngine {
   /** Starts a process and waits until it answers; otherwise ends it and throws. */
   async #launch(): Promise<void> {
     const started = performance.now();
-    const stderrFile = `${path.resolve(this.#options.logFile)}.stderr`;
-    const process = await EngineProcess.spawn(this.#library, path.join(this.#configDirectory, "server.xml"), path.resolve(this.#options.directory), stderrFile);
+    // Each time: a second server that tried this directory has left its own there.
+    await this.#writeConfiguration();
+    await this.#prune();
+    const process = await EngineProcess.spawn(
+      this.#library,
+      path.join(this.#configDirectory, "server.xml"),
+      path.resolve(this.#options.directory),
+      this.#stderrFile,
+    );
     this.#process = process;
     try {
-      await this.#ready(process, started + (this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS));
+      await this.#ready(
+        process,
+        started + (this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS),
+      );
     } catch (error) {
       await process.kill();
-      const lines = [...(await lastLines(this.#options.logFile, REPORTED_LINES)), process.ended, ...(await lastLines(stderrFile, REPORTED_LINES))];
-      throw new MeshproofError("ENGINE_FAILED", [(error as Error).message, ...lines.filter((line) => line !== "")].join("\n"), { cause: error });
+      const lines = [(error as Error).message, ...(await this.#lastLines()), process.ended];
+      throw new MeshproofError("ENGINE_FAILED", lines.join("\n").trimEnd(), { cause: error });
     }
     const { pid } = process;
-    this.#options.logger.info({ pid, httpPort: this.httpPort, nativePort: this.nativePort, startMs: Math.round(performance.now() - started) }, "embedded ClickHouse server is up");
-    void process.exited.then(({ code, signal }) => this.#exited({ pid, code, signal }, started, stderrFile));
+    this.#options.logger.info(
+      {
+        pid,
+        httpPort: this.httpPort,
+        nativePort: this.nativePort,
+        startMs: Math.round(performance.now() - started),
+      },
+      "embedded ClickHouse server is up",
+    );
+    void process.exited.then(({ code, signal }) => this.#exited({ pid, code, signal }, started));
   }
 
   async #ready(process: EngineProcess, deadline: number): Promise<void> {
     while (performance.now() < deadline && !this.#stopping.signal.aborted) {
-      if (!process.running) throw new Error("the embedded ClickHouse server ended while it started");
+      if (!process.running)
+        throw new Error("the embedded ClickHouse server ended while it started");
       // Our own password: another server on this port does not know it.
       const answer = await this.#ask("admin", "SELECT 1").catch(() => undefined);
       if (answer?.status === 200 && process.running) return this.#checkFileAccess();
       await sleep(READY_POLL_MS);
     }
-    throw new Error(`expected the embedded ClickHouse server to answer on ${this.host}:${this.httpPort} in time`);
+    throw new Error(
+      `expected the embedded ClickHouse server to answer on ${this.host}:${this.httpPort} in time`,
+    );
   }
 
-  /** Fails rather than serve with file() open to every user (engine-child.ts says how it is closed). */
+  /**
+   * Fails rather than serve with file() open to every user. engine-child.ts says how it is closed; ClickHouse's own
+   * log shows the refusal at each start, with a stack trace.
+   */
   async #checkFileAccess(): Promise<void> {
     const file = quoteLiteral(path.join(this.#configDirectory, "users.xml"));
     const answer = await this.#ask("reader", `SELECT length(file(${file}))`);
-    if (answer.status === 200) throw new Error("expected the SQL function file() to be closed, but it read a file of this host");
+    if (answer.status === 200)
+      throw new Error(
+        "expected the SQL function file() to be closed, but it read a file of this host",
+      );
   }
 
-  async #exited(exit: Omit<EngineExit, "lastLines">, started: number, stderrFile: string): Promise<void> {
+  async #exited(exit: Omit<EngineExit, "lastLines">, started: number): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     if (performance.now() - started > STABLE_MS) this.#restartDelayMs = RESTART_MIN_MS;
     this.#restarting = this.#restart();
-    const lines = await lastLines(stderrFile, REPORTED_LINES);
-    this.#options.logger.error({ ...exit, lastLines: lines }, "embedded ClickHouse server ended; it is started again");
+    const lines = await this.#lastLines();
+    this.#options.logger.error(
+      { ...exit, lastLines: lines },
+      "embedded ClickHouse server ended; it is started again",
+    );
     this.#options.onExit?.({ ...exit, lastLines: lines });
+  }
+
+  /** What the newest run wrote last, to its log and to its standard streams. */
+  async #lastLines(): Promise<string[]> {
+    return [
+      ...(await lastLines(this.#options.logFile, REPORTED_LINES)),
+      ...(await lastLines(this.#stderrFile, REPORTED_LINES)),
+    ];
   }
 
   async #restart(): Promise<void> {
@@ -207,60 +293,21 @@ export class EmbeddedEngine {
       try {
         return await this.#launch();
       } catch (error) {
-        this.#options.logger.warn({ error: (error as Error).message, nextAttemptMs: this.#restartDelayMs }, "embedded ClickHouse server did not start");
+        this.#options.logger.warn(
+          { error: (error as Error).message, nextAttemptMs: this.#restartDelayMs },
+          "embedded ClickHouse server did not start",
+        );
       }
     }
   }
 }
 
-/** One run of the server. */
-class EngineProcess {
-  readonly pid: number;
-  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  /** What the library said when it ended of itself. */
-  ended = "";
-  running = true;
-  readonly #child: ChildProcess;
-
-  private constructor(child: ChildProcess) {
-    this.#child = child;
-    this.pid = child.pid!;
-    this.exited = new Promise((resolve) => {
-      child.once("exit", (code, signal) => {
-        this.running = false;
-        resolve({ code, signal });
-      });
-    });
-    child.on("message", (message) => (this.ended = String((message as { ended?: unknown }).ended ?? "")));
-    // Sending to or killing a process that is just gone: `exited` tells.
-    child.on("error", () => {});
-  }
-
-  static async spawn(library: string, configFile: string, directory: string, stderrFile: string): Promise<EngineProcess> {
-    const script = fileURLToPath(new URL(`./engine-child${path.extname(import.meta.url)}`, import.meta.url));
-    const output = await fs.open(stderrFile, "w", 0o600);
-    try {
-      const child = spawn(process.execPath, [script, library, configFile, directory], {
-        // The engine reads standard input until it ends, which it does with this process, at the latest.
-        stdio: ["pipe", output.fd, output.fd, "ipc"],
-        // No variable of ours reaches it: tokens, proxies and NODE_OPTIONS are none of its business. It takes its time zone from TZ alone.
-        env: { TZ: "UTC", LANG: "C.UTF-8", TMPDIR: tmpdir() },
-      });
-      if (child.pid === undefined) await new Promise((_, reject) => child.once("error", reject));
-      return new EngineProcess(child);
-    } finally {
-      await output.close();
-    }
-  }
-
-  async kill(): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.exited;
-  }
-}
-
 /** What a failed start means, and whether another process held the directory or a port, so that it may succeed in a moment. */
-function startFailure(error: unknown, options: EngineOptions, host: string): { held: boolean; error: unknown } {
+function startFailure(
+  error: unknown,
+  options: EngineOptions,
+  host: string,
+): { held: boolean; error: unknown } {
   if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
     const { port } = error as { port?: number };
     const message = `expected port ${port} on ${host} to be free for the embedded ClickHouse server, but another program listens there: stop it, or choose another port (0 takes a free one)`;
@@ -270,5 +317,7 @@ function startFailure(error: unknown, options: EngineOptions, host: string): { h
     const message = `${options.directory} is in use by another ClickHouse server: end it, or choose another storage.directory`;
     return { held: true, error: new MeshproofError("DIRECTORY_LOCKED", message, { cause: error }) };
   }
-  return { held: false, error };
+  if (error instanceof MeshproofError) return { held: false, error };
+  const message = `expected to start the embedded ClickHouse server, got: ${(error as Error).message}`;
+  return { held: false, error: new MeshproofError("ENGINE_FAILED", message, { cause: error }) };
 }

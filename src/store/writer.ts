@@ -1,56 +1,11 @@
 import assert from "node:assert";
 import { MeshproofError } from "../core/errors.ts";
-import type { Logger } from "../core/logger.ts";
-import { countBytes, type PlacedBatch } from "../core/rows.ts";
+import { countBytes, freeRows, type PlacedBatch } from "../core/rows.ts";
 import { slicesByKind } from "./slices.ts";
-import {
-  storeRows,
-  type InsertAttempt,
-  type InsertContext,
-  type RefusedRow,
-  type RowStore,
-} from "./table-insert.ts";
+import { storeRows, type InsertContext, type RefusedRow } from "./table-insert.ts";
+import { WRITER_DEFAULTS, type StoreWriterOptions } from "./writer-options.ts";
 
-/** What the writer needs, and its bounds. */
-export interface StoreWriterOptions {
-  readonly store: RowStore;
-  readonly logId: string;
-  /** The journal's frames from an index on, in order, as far as they are on disk. */
-  readonly backlog: (fromIndex: number) => AsyncIterable<PlacedBatch>;
-  /** Keeps a row that ClickHouse refuses; durable when it resolves. */
-  readonly quarantine: { add(row: RefusedRow): Promise<void> };
-  /** Every row below `index` is in the store or in quarantine. */
-  readonly onStored?: (index: number) => void;
-  /** A row went into quarantine: the place to seal a record that names it. At least once a row; awaited before the writer goes on. */
-  readonly onQuarantined?: (row: {
-    readonly table: string;
-    readonly leafIndex: number;
-    readonly reason: string;
-  }) => void | Promise<void>;
-  readonly onAttempt?: (attempt: InsertAttempt) => void;
-  readonly logger: Logger;
-  /** Bytes of rows that wait in memory. Beyond it they wait in the journal alone. */
-  readonly maxPendingBytes?: number;
-  /** A batch is begun at this many rows … */
-  readonly batchRows?: number;
-  /** … or bytes, which also end it (at the next frame's end) … */
-  readonly batchBytes?: number;
-  /** … or when its oldest row has waited this long. */
-  readonly batchAgeMs?: number;
-  readonly retryMinMs?: number;
-  readonly retryMaxMs?: number;
-  /** Milliseconds that only grow. */
-  readonly now?: () => number;
-}
-
-const DEFAULTS = {
-  maxPendingBytes: 64 * 1024 * 1024,
-  batchRows: 10_000,
-  batchBytes: 16 * 1024 * 1024,
-  batchAgeMs: 500,
-  retryMinMs: 100,
-  retryMaxMs: 10_000,
-};
+export type { StoreWriterOptions } from "./writer-options.ts";
 
 /** A batch that waits in memory. */
 interface Waiting {
@@ -67,7 +22,7 @@ interface Waiting {
  * while the store is slow, what has gathered makes the next batch larger, up to `batchBytes`.
  */
 export class StoreWriter {
-  readonly #options: StoreWriterOptions & typeof DEFAULTS;
+  readonly #options: StoreWriterOptions & typeof WRITER_DEFAULTS;
   readonly #context: InsertContext;
   readonly #now: () => number;
   readonly #stop = new AbortController();
@@ -77,6 +32,8 @@ export class StoreWriter {
   #queuedRows = 0;
   #queuedBytes = 0;
   #inFlightBytes = 0;
+  /** Did an INSERT of the batch under way fail? */
+  #attemptFailed = false;
   /** First index that only the journal holds; undefined when memory holds all. */
   #spillFrom: number | undefined;
   #backlog: AsyncIterator<PlacedBatch> | undefined;
@@ -90,7 +47,7 @@ export class StoreWriter {
   #wake: () => void = () => {};
 
   constructor(options: StoreWriterOptions) {
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = { ...WRITER_DEFAULTS, ...options };
     this.#now = options.now ?? (() => performance.now());
     this.#context = {
       store: options.store,
@@ -101,7 +58,10 @@ export class StoreWriter {
       retryMaxMs: this.#options.retryMaxMs,
       now: this.#now,
       refuse: (row) => this.#refuse(row),
-      onAttempt: options.onAttempt ?? (() => {}),
+      onAttempt: (attempt) => {
+        this.#attemptFailed ||= attempt.failed;
+        options.onAttempt?.(attempt);
+      },
     };
   }
 
@@ -134,15 +94,19 @@ export class StoreWriter {
     this.#running = this.#run();
   }
 
-  /** Takes a batch that is durable in the journal. Never waits and never refuses: what memory cannot hold is read again from the journal. */
+  /** Takes a batch that is durable in the journal, and its memory: nobody else reads the rows afterwards. Never waits and never refuses: what memory cannot hold is read again from the journal. */
   add(batch: PlacedBatch): void {
     assert(this.#running !== undefined, "the writer has not been started");
     assert.equal(batch.firstIndex, this.#nextIndex, "rows come in order, without a hole");
     this.#nextIndex += batch.count;
-    if (this.#spillFrom !== undefined || batch.count === 0) return;
+    if (this.#spillFrom !== undefined || batch.count === 0) {
+      freeRows(batch);
+      return;
+    }
     const bytes = heldBytes(batch);
     if (this.pendingBytes + bytes > this.#options.maxPendingBytes) {
       this.#spillFrom = batch.firstIndex;
+      freeRows(batch);
     } else {
       this.#queue.push({ batch, bytes, since: this.#now() });
       this.#queuedRows += batch.count;
@@ -251,30 +215,17 @@ export class StoreWriter {
     const batches: PlacedBatch[] = [];
     let at = this.#spillFrom!;
     let bytes = 0;
-    let opened = false;
     while (at < this.#nextIndex && bytes < this.#options.batchBytes) {
-      if (this.#backlog === undefined) {
-        this.#backlog = this.#options.backlog(at)[Symbol.asyncIterator]();
-        opened = true;
+      let batch: PlacedBatch;
+      try {
+        batch = await this.#readFrame(at);
+      } catch (error) {
+        this.#stop.signal.throwIfAborted();
+        if (batches.length === 0) throw error;
+        // What could be read is stored first; the next turn meets the error again.
+        await this.#closeBacklog();
+        break;
       }
-      const { value: batch, done } = await this.#backlog.next();
-      this.#stop.signal.throwIfAborted();
-      if (done) {
-        // More was written since this reading began, so begin another; one that gives nothing means that rows are gone.
-        if (opened)
-          throw new MeshproofError(
-            "JOURNAL_CORRUPT",
-            `the journal ends at index ${at}, expected ${this.#nextIndex}`,
-          );
-        this.#backlog = undefined;
-        continue;
-      }
-      if (batch.firstIndex !== at)
-        throw new MeshproofError(
-          "JOURNAL_CORRUPT",
-          `the journal goes on at index ${batch.firstIndex}, expected ${at}`,
-        );
-      opened = false;
       batches.push(batch);
       at += batch.count;
       bytes += heldBytes(batch);
@@ -285,15 +236,35 @@ export class StoreWriter {
     return batches;
   }
 
+  /** The journal's frame at an index. */
+  async #readFrame(at: number): Promise<PlacedBatch> {
+    const fresh = this.#backlog === undefined;
+    this.#backlog ??= this.#options.backlog(at)[Symbol.asyncIterator]();
+    const { value: batch, done } = await this.#backlog.next();
+    this.#stop.signal.throwIfAborted();
+    if (!done && batch.firstIndex === at) return batch;
+    await this.#closeBacklog();
+    // A reading ends where the journal ended when it began; more has been written since.
+    if (done && !fresh) return await this.#readFrame(at);
+    const found = done ? "ends" : `goes on at index ${batch.firstIndex}`;
+    throw new MeshproofError(
+      "JOURNAL_CORRUPT",
+      `the journal ${found}, expected index ${at} of ${this.#nextIndex}`,
+    );
+  }
+
   async #store(batches: PlacedBatch[]): Promise<void> {
     const last = batches.at(-1)!;
     const end = last.firstIndex + last.count;
     const uncertain = batches[0]!.firstIndex < this.#uncertainBelow;
     const tables = [...slicesByKind(batches)];
+    this.#attemptFailed = false;
     const outcomes = await Promise.allSettled(
       tables.map(([kind, slices]) => storeRows(this.#context, kind, slices, uncertain)),
     );
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    // After a failed attempt a dying connection may still hold the bytes: then the collector takes them.
+    if (!this.#attemptFailed) for (const batch of batches) freeRows(batch);
     this.#inFlightBytes = 0;
     this.#storedThrough = end;
     this.#options.onStored?.(end);

@@ -1,15 +1,10 @@
-import { hash } from "node:crypto";
 import { MeshproofError } from "../core/errors.ts";
+import { SHA256_BYTES, sha256Into } from "../core/sha256.ts";
 
-/**
- * Merkle tree hashing as in RFC 6962, section 2.1.
- *
- * Speed: the cost of a small SHA-256 in Node is the Buffer that it returns, not the hash. Asking for a latin1 string
- * and writing that into bytes which exist already is three times as fast (65-byte node: 3.2 M/s against 1.1 M/s on one core).
- */
+/** Merkle tree hashing as in RFC 6962, section 2.1. */
 
 /** Bytes of a SHA-256. */
-export const HASH_LENGTH = 32;
+export const HASH_LENGTH = SHA256_BYTES;
 
 const LEAF_PREFIX = 0x00; // RFC 6962, section 2.1
 const NODE_PREFIX = 0x01;
@@ -24,7 +19,9 @@ let leafInput = leafScratch.subarray(0, 1);
 
 /** Root hash of the empty tree: SHA-256 of nothing. */
 export function emptyRoot(): Uint8Array {
-  return hash("sha256", Buffer.alloc(0), "buffer");
+  const out = Buffer.alloc(HASH_LENGTH);
+  sha256Into(new Uint8Array(), out, 0);
+  return out;
 }
 
 /** Writes SHA-256(0x00 ‖ entry) to `out` at `at`; the entry is `bytes` from `start` to `end`. The hot path. */
@@ -38,7 +35,7 @@ export function writeLeafHash(
   // Entries of one log mostly have one length, so the view is made once.
   if (leafInput.length !== 1 + end - start) leafInput = leafScratch.subarray(0, 1 + end - start);
   bytes.copy(leafInput, 1, start, end);
-  out.write(hash("sha256", leafInput, "binary"), at, HASH_LENGTH, "latin1");
+  sha256Into(leafInput, out, at);
 }
 
 /** Writes SHA-256(0x01 ‖ left ‖ right) to `out` at `at`, the children being 32 bytes at their offsets. The hot path. */
@@ -52,7 +49,7 @@ export function writeNodeHash(
 ): void {
   left.copy(nodeInput, 1, leftAt, leftAt + HASH_LENGTH);
   right.copy(nodeInput, 1 + HASH_LENGTH, rightAt, rightAt + HASH_LENGTH);
-  out.write(hash("sha256", nodeInput, "binary"), at, HASH_LENGTH, "latin1");
+  sha256Into(nodeInput, out, at);
 }
 
 /** Leaf hash of an entry: SHA-256(0x00 ‖ entry). */

@@ -28,9 +28,16 @@ export class DirectoryLogReader implements LogReader {
     const exact = await readOrNull(join(this.#directory, formatTilePath(path)));
     if (exact !== null || path.width === TILE_WIDTH) return exact;
     // The tile may have filled up, and its partial form been deleted, since the checkpoint was read.
-    const full = await readOrNull(join(this.#directory, formatTilePath({ ...path, width: TILE_WIDTH })));
+    const full = await readOrNull(
+      join(this.#directory, formatTilePath({ ...path, width: TILE_WIDTH })),
+    );
     if (full === null) return null;
-    return path.level === "entries" ? bundlePrefix(full, path.width) : full.subarray(0, path.width * HASH_LENGTH);
+    if (path.level !== "entries") return full.subarray(0, path.width * HASH_LENGTH);
+    try {
+      return bundlePrefix(full, path.width);
+    } catch {
+      return full; // it is no bundle of so many entries: that is for the verifier to say
+    }
   }
 }
 

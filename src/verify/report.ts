@@ -28,7 +28,11 @@ export interface Report {
   readonly integrity: "ok" | "broken";
   readonly completeness: "ok" | "gaps";
   readonly treeSize: number;
-  readonly checked: { readonly records: number; readonly tiles: number; readonly checkpoints: number };
+  readonly checked: {
+    readonly records: number;
+    readonly tiles: number;
+    readonly checkpoints: number;
+  };
   /** The first MAX_FAULTS faults, in the order in which they were found. */
   readonly faults: readonly Fault[];
   /** All faults, listed or not. */
@@ -59,17 +63,31 @@ export class ReportBuilder {
   checkpoints = 0;
   findings: Readonly<Record<string, number>> = {};
   readonly #faults: Fault[] = [];
+  /** The faults that are listed: a part of a log that is read twice, because the log has grown, has each fault once. */
+  readonly #listed = new Set<string>();
   #faultCount = 0;
 
-  add(fault: FaultKind, detail: string, leafIndex: number | null = null, table: string | null = null): void {
+  add(
+    fault: FaultKind,
+    detail: string,
+    leafIndex: number | null = null,
+    table: string | null = null,
+  ): void {
+    if (this.#faults.length < MAX_FAULTS) {
+      const key = JSON.stringify([fault, leafIndex, table, detail]);
+      if (this.#listed.has(key)) return;
+      this.#listed.add(key);
+      this.#faults.push({ fault, leafIndex, table, detail });
+    }
     this.#faultCount++;
-    if (this.#faults.length < MAX_FAULTS) this.#faults.push({ fault, leafIndex, table, detail });
   }
 
   build(): Report {
     return {
       integrity: this.#faultCount === 0 ? "ok" : "broken",
-      completeness: Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind)) ? "gaps" : "ok",
+      completeness: Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind))
+        ? "gaps"
+        : "ok",
       treeSize: this.treeSize,
       checked: { records: this.records, tiles: this.tiles, checkpoints: this.checkpoints },
       faults: this.#faults,

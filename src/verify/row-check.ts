@@ -1,95 +1,187 @@
 import type { Kind } from "../core/kinds.ts";
-import type { RowSource } from "../core/verification.ts";
+import type { LeafBatch, RowSource } from "../core/verification.ts";
 import { ENTRY_LENGTH, writeEntry } from "../tlog/entry.ts";
 import { HASH_LENGTH, writeLeafHash } from "../tlog/merkle.ts";
 import type { ReportBuilder } from "./report.ts";
-import type { LeafWindow } from "./tree-check.ts";
-
-/** The row of a leaf was found, and was looked at. */
-const HOLDS = 1;
-
-/** A sealed row that no table holds. */
-export interface MissingRow {
-  readonly leafIndex: number;
-  /** Table where it belongs, by the kind in its entry; null when the entry is missing too. */
-  readonly table: string | null;
-}
+import { type LeafWindow, NO_KIND, UNKNOWN_LEAF } from "./tree-check.ts";
 
 /** Rows that the store refused: they count as present where the bytes that were kept of them are what was sealed. */
-export type QuarantinedRows = ReadonlyMap<number, { readonly kind: Kind; readonly rowHash: Uint8Array }>;
+export type QuarantinedRows = ReadonlyMap<
+  number,
+  { readonly kind: Kind; readonly rowHash: Uint8Array }
+>;
+
+/** The rows of all tables in a range of leaf indexes, on their way from the store. */
+export type RowReading = readonly {
+  readonly table: string;
+  readonly kind: Kind;
+  readonly batches: AsyncIterable<LeafBatch>;
+}[];
+
+/** What was found at an index: nothing yet, the row that was sealed, or another one in its place. */
+const STATE = { none: 0, holds: 1, changed: 2 } as const;
+/** Rows of the newest windows may still be on their way to the store. */
+const YOUNG_WINDOWS = 2;
+
+const CHANGED = "the row does not hash to its sealed entry: one of its columns was changed";
+const ADDED = "a second row, which was never sealed, has the index of a sealed one";
+
+/** A window that was checked, and the indexes without a row. */
+interface Checked {
+  readonly window: LeafWindow;
+  missing: number[];
+}
 
 /**
- * Compares all rows of a window of leaves with the log: each row, hashed as it stands in its table, must give the leaf at its index,
- * and each leaf must have one row.
+ * Compares the rows with the log: each row, hashed as it stands in its table, must give the leaf at its index, and each leaf must
+ * have one row.
  */
-export async function checkRows(window: LeafWindow, rows: RowSource, quarantined: QuarantinedRows, report: ReportBuilder): Promise<MissingRow[]> {
-  const count = window.to - window.from;
-  const state = new Uint8Array(count);
-  const wrong: { leafIndex: number; table: string }[] = [];
-  const leaf = new LeafHasher();
-  for (const { table, kind } of rows.tables) {
-    for await (const batch of rows.leaves(table, window.from, window.to)) {
-      for (let i = 0; i < batch.indexes.length; i++) {
-        const leafIndex = Number(batch.indexes[i]);
-        const at = leafIndex - window.from;
-        report.records++;
-        if (!leaf.matches(kind, batch.rowHashes, i, window.hashes, at)) wrong.push({ leafIndex, table });
-        else if (state[at] === HOLDS) report.add("row_duplicated", "the row is there more than once", leafIndex, table);
-        else state[at] = HOLDS;
-      }
-    }
-  }
-  for (const { leafIndex, table } of wrong) {
-    const at = leafIndex - window.from;
-    if (state[at] === HOLDS) report.add("row_added", "a second row, which was never sealed, has the index of a sealed one", leafIndex, table);
-    else report.add("row_changed", "the row does not hash to its sealed entry: one of its columns was changed", leafIndex, table);
-  }
-  for (const { leafIndex } of wrong) state[leafIndex - window.from] = HOLDS;
-  const missing: MissingRow[] = [];
-  for (let at = 0; at < count; at++) {
-    if (state[at] === HOLDS) continue;
-    const leafIndex = window.from + at;
-    const kept = quarantined.get(leafIndex);
-    if (kept !== undefined && leaf.matches(kept.kind, kept.rowHash, 0, window.hashes, at)) report.records++;
-    else missing.push({ leafIndex, table: rows.tables.find(({ kind }) => kind === window.kinds[at])?.table ?? null });
-  }
-  return missing;
-}
+export class RowCheck {
+  readonly #rows: RowSource;
+  readonly #quarantined: QuarantinedRows;
+  readonly #report: ReportBuilder;
+  readonly #leaf = new LeafHasher();
+  #young: Checked[] = [];
 
-/** Hashes entries into leaves in buffers of its own. */
-class LeafHasher {
-  readonly #entry = Buffer.alloc(ENTRY_LENGTH);
-  readonly #leaf = Buffer.alloc(HASH_LENGTH);
-
-  /** Does row hash `i` of `rowHashes`, as a record of `kind`, give leaf number `at` of `hashes`? */
-  matches(kind: Kind, rowHashes: Uint8Array, i: number, hashes: Buffer, at: number): boolean {
-    const bytes = Buffer.from(rowHashes.buffer, rowHashes.byteOffset, rowHashes.length);
-    writeEntry(this.#entry, 0, kind, bytes, i * HASH_LENGTH);
-    writeLeafHash(this.#leaf, 0, this.#entry, 0, ENTRY_LENGTH);
-    return this.#leaf.compare(hashes, at * HASH_LENGTH, (at + 1) * HASH_LENGTH) === 0;
+  constructor(rows: RowSource, quarantined: QuarantinedRows, report: ReportBuilder) {
+    this.#rows = rows;
+    this.#quarantined = quarantined;
+    this.#report = report;
   }
-}
 
-/** Have the rows at `indexes` appeared since? Returns those that have not. `window` must hold them all. */
-export async function recheckMissing(missing: readonly MissingRow[], windows: readonly LeafWindow[], rows: RowSource, report: ReportBuilder): Promise<MissingRow[]> {
-  const still = new Map(missing.map((row) => [row.leafIndex, row]));
-  const leaf = new LeafHasher();
-  const from = missing[0]!.leafIndex;
-  const to = missing.at(-1)!.leafIndex + 1;
-  for (const { table, kind } of rows.tables) {
-    for await (const batch of rows.leaves(table, from, to)) {
-      for (let i = 0; i < batch.indexes.length; i++) {
-        const leafIndex = Number(batch.indexes[i]);
-        if (!still.has(leafIndex)) continue;
-        still.delete(leafIndex);
-        report.records++;
-        const window = windows.find((one) => one.from <= leafIndex && leafIndex < one.to)!;
-        if (!leaf.matches(kind, batch.rowHashes, i, window.hashes, leafIndex - window.from)) {
-          report.add("row_changed", "the row does not hash to its sealed entry: one of its columns was changed", leafIndex, table);
+  /** Asks the store for the rows in [from, to). It begins to hash them at once, while the caller checks the tree. */
+  begin(from: number, to: number): RowReading {
+    return this.#rows.tables.map(({ table, kind }) => ({
+      table,
+      kind,
+      batches: begun(this.#rows.leaves(table, from, to)),
+    }));
+  }
+
+  /** Compares all rows of `window`. Those that are missing are reported when they can no longer be on their way. */
+  async check(window: LeafWindow, reading: RowReading): Promise<void> {
+    const count = window.to - window.from;
+    const state = new Uint8Array(count);
+    const wrong: { leafIndex: number; table: string; kind: Kind }[] = [];
+    for (const { table, kind, batches } of reading) {
+      for await (const batch of batches) {
+        this.#report.records += batch.indexes.length;
+        this.#leaf.take(kind, batch.rowHashes);
+        for (let i = 0; i < batch.indexes.length; i++) {
+          const leafIndex = Number(batch.indexes[i]);
+          const at = leafIndex - window.from;
+          if (!this.#leaf.matches(i, window.hashes, at)) wrong.push({ leafIndex, table, kind });
+          else if (state[at] === STATE.none) state[at] = STATE.holds;
+          else
+            this.#report.add("row_duplicated", "the row is there more than once", leafIndex, table);
         }
       }
     }
+    for (const { leafIndex, table, kind } of wrong) {
+      const at = leafIndex - window.from;
+      const sealedKind = window.kinds[at];
+      if (sealedKind === UNKNOWN_LEAF) continue;
+      if (state[at] === STATE.none && (sealedKind === kind || sealedKind === NO_KIND)) {
+        state[at] = STATE.changed;
+        this.#report.add("row_changed", CHANGED, leafIndex, table);
+      } else this.#report.add("row_added", ADDED, leafIndex, table);
+    }
+    const missing: number[] = [];
+    for (let at = 0; at < count; at++) {
+      if (state[at] !== STATE.none || window.kinds[at] === UNKNOWN_LEAF) continue;
+      if (this.#isQuarantined(window, at)) this.#report.records++;
+      else missing.push(window.from + at);
+    }
+    this.#young.push({ window, missing });
+    if (this.#young.length > YOUNG_WINDOWS) this.#reportMissing(this.#young.shift()!);
   }
-  return [...still.values()];
+
+  /** Does every index of the newest windows have its row? */
+  get isComplete(): boolean {
+    return this.#young.every(({ missing }) => missing.length === 0);
+  }
+
+  /** Looks again for the rows of the newest windows that were missing. */
+  async checkMissing(): Promise<void> {
+    for (const checked of this.#young) {
+      const { window, missing } = checked;
+      if (missing.length === 0) continue;
+      const still = new Set(missing);
+      for (const { table, kind, batches } of this.begin(missing[0]!, missing.at(-1)! + 1)) {
+        for await (const batch of batches) {
+          this.#leaf.take(kind, batch.rowHashes);
+          for (let i = 0; i < batch.indexes.length; i++) {
+            const leafIndex = Number(batch.indexes[i]);
+            if (!still.delete(leafIndex)) continue;
+            this.#report.records++;
+            if (!this.#leaf.matches(i, window.hashes, leafIndex - window.from))
+              this.#report.add("row_changed", CHANGED, leafIndex, table);
+          }
+        }
+      }
+      checked.missing = [...still];
+    }
+  }
+
+  /** Reports the rows that are missing for good. */
+  finish(): void {
+    for (const checked of this.#young) this.#reportMissing(checked);
+  }
+
+  #reportMissing({ window, missing }: Checked): void {
+    const tables = new Map<number, string>(
+      this.#rows.tables.map(({ table, kind }) => [kind, table]),
+    );
+    for (const leafIndex of missing) {
+      const table = tables.get(window.kinds[leafIndex - window.from]!) ?? null;
+      const detail = "the log holds the record's entry, no table holds its row";
+      this.#report.add("row_missing", detail, leafIndex, table);
+    }
+  }
+
+  #isQuarantined(window: LeafWindow, at: number): boolean {
+    const kept = this.#quarantined.get(window.from + at);
+    if (kept === undefined) return false;
+    this.#leaf.take(kept.kind, kept.rowHash);
+    return this.#leaf.matches(0, window.hashes, at);
+  }
 }
 
+/** `batches`, asked for the first one already. */
+function begun(batches: AsyncIterable<LeafBatch>): AsyncIterable<LeafBatch> {
+  const iterator = batches[Symbol.asyncIterator]();
+  const first = iterator.next();
+  // Whoever iterates gets the error; until then it is no unhandled one.
+  first.catch(() => {});
+  return {
+    async *[Symbol.asyncIterator]() {
+      try {
+        for (let next = await first; next.done !== true; next = await iterator.next())
+          yield next.value;
+      } finally {
+        await iterator.return?.();
+      }
+    },
+  };
+}
+
+/** Hashes rows' entries into leaves, in buffers of its own. */
+class LeafHasher {
+  readonly #entry = Buffer.alloc(ENTRY_LENGTH);
+  readonly #leaf = Buffer.alloc(HASH_LENGTH);
+  #rowHashes: Buffer = Buffer.alloc(0);
+  #kind: Kind = 1;
+
+  /** The rows that `matches` speaks of: records of `kind`. */
+  take(kind: Kind, hashes: Uint8Array): void {
+    this.#kind = kind;
+    this.#rowHashes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length);
+  }
+
+  /** Does row number `i` give leaf number `at` of `leaves`? */
+  matches(i: number, leaves: Buffer, at: number): boolean {
+    writeEntry(this.#entry, 0, this.#kind, this.#rowHashes, i * HASH_LENGTH);
+    writeLeafHash(this.#leaf, 0, this.#entry, 0, ENTRY_LENGTH);
+    return this.#leaf.compare(leaves, at * HASH_LENGTH, (at + 1) * HASH_LENGTH) === 0;
+  }
+}

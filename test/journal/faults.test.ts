@@ -14,6 +14,7 @@ import {
   plain,
   readAll,
   seeded,
+  temporaryDirectory,
 } from "./fixture.ts";
 
 const settle = (all: readonly Promise<void>[]) =>
@@ -249,7 +250,7 @@ t.test("keys that cannot be written cost only themselves", async (t) => {
 });
 
 t.test("the real file system reports what it could not do", async (t) => {
-  const directory = t.testdir();
+  const directory = temporaryDirectory(t);
   await t.rejects(nodeFileSystem.open(join(directory, "absent"), "r"), { code: "ENOENT" });
   await t.rejects(nodeFileSystem.list(join(directory, "absent")), { code: "ENOENT" });
 });
@@ -257,7 +258,7 @@ t.test("the real file system reports what it could not do", async (t) => {
 t.test(
   "a process killed under load, again and again, loses no acknowledged frame and doubles none",
   async (t) => {
-    const directory = t.testdir();
+    const directory = temporaryDirectory(t);
     const random = seeded(Date.now());
     /** First index to seed, as the child wrote it after each frame was durable. */
     const acknowledged = new Map<number, number>();

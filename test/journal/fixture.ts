@@ -1,4 +1,7 @@
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { silentLogger } from "../../src/core/logger.ts";
 import type { Kind } from "../../src/core/kinds.ts";
 import {
@@ -40,6 +43,13 @@ export function makeBatch(seed: number, counts: readonly number[] = [3], rowLeng
     };
   });
   return { sections };
+}
+
+/** A directory of this run alone: t.testdir() has the same name in each run, and two runs at once would share a journal. */
+export function temporaryDirectory(t: { teardown(end: () => void): void }): string {
+  const directory = mkdtempSync(join(tmpdir(), "meshproof-journal-"));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  return directory;
 }
 
 export function keyOf(seed: number): Uint8Array {

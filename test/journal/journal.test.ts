@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { MeshproofError } from "../../src/core/errors.ts";
@@ -12,6 +12,7 @@ import {
   options,
   plain,
   readAll,
+  temporaryDirectory,
 } from "./fixture.ts";
 
 function framesFiles(directory: string): string[] {
@@ -21,7 +22,7 @@ function framesFiles(directory: string): string[] {
 t.test(
   "what is appended comes back from disk as it was, with indexes, hashes and meta",
   async (t) => {
-    const directory = join(t.testdir(), "a", "b");
+    const directory = join(temporaryDirectory(t), "a", "b");
     const journal = await Journal.open(options({ directory }));
     const expected: unknown[] = [];
     for (const [seed, counts] of [[1], [2, 0, 3], [], [1, 1, 1, 1, 1, 1]].entries()) {
@@ -156,7 +157,7 @@ t.test(
 t.test(
   "a full journal refuses with JOURNAL_FULL, keeps its reserve for our own records, and takes more after a release",
   async (t) => {
-    const directory = t.testdir();
+    const directory = temporaryDirectory(t);
     const journal = await Journal.open(
       options({ directory, maxBytes: 20_000, reserveBytes: 3_000 }),
     );
@@ -203,7 +204,7 @@ t.test(
 t.test(
   "release deletes whole segments below the index, and a journal that was wholly released goes on where it was",
   async (t) => {
-    const directory = t.testdir();
+    const directory = temporaryDirectory(t);
     const open = () => Journal.open(options({ directory, segmentBytes: 1_000 }));
     let journal = await open();
     for (let seed = 0; seed < 30; seed++)
@@ -282,7 +283,8 @@ t.test("close writes what waits and refuses what comes after", async (t) => {
 t.test(
   "a directory that cannot be used is a JOURNAL_FAILED, not a bare system error",
   async (t) => {
-    const directory = join(t.testdir({ file: "x" }), "file");
+    const directory = join(temporaryDirectory(t), "file");
+    writeFileSync(directory, "");
     const error = await Journal.open(options({ directory })).catch((error: unknown) => error);
     t.type(error, MeshproofError);
     t.match(error, { code: "JOURNAL_FAILED", cause: { code: "EEXIST" } });

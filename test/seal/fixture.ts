@@ -163,10 +163,13 @@ export class DiskStore implements LogStore {
   readonly disk: Disk;
   /** Counted by the test: 2n stops before the nth operation, 2n + 1 after it. */
   readonly stopAt: number;
+  /** Turns of the event loop that an fsync takes. */
+  readonly syncTurns: number;
   operations = 0;
   #stopped = false;
 
-  constructor(disk: Disk, stopAt = Number.POSITIVE_INFINITY) {
+  constructor(disk: Disk, stopAt = Number.POSITIVE_INFINITY, syncTurns = 1) {
+    this.syncTurns = syncTurns;
     this.disk = disk;
     this.stopAt = stopAt;
   }
@@ -201,8 +204,10 @@ export class DiskStore implements LogStore {
     });
   }
 
-  sync(): Promise<void> {
+  async sync(): Promise<void> {
     const covered = [...this.disk.unsynced];
+    for (let turn = 1; turn < this.syncTurns; turn++)
+      await new Promise((resolve) => setImmediate(resolve));
     return this.#operation(() => covered.forEach((path) => this.disk.unsynced.delete(path)));
   }
 

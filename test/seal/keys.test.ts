@@ -100,7 +100,20 @@ t.test("the key of an existing log is never replaced by a new one", async (t) =>
   ] as const) {
     const directory = t.testdir({ [folder]: { [file]: "x" } });
     await t.rejects(open(directory), { code: "KEY_INVALID", message: /restore it/ });
-    t.notOk(readdirSync(directory).includes("secrets"));
+    const config = { type: "file" };
+    const reading = openSigner({
+      config,
+      origin: ORIGIN,
+      directory: join(directory, "new"),
+      mayCreate: false,
+      logger: silentLogger,
+    });
+    await t.rejects(
+      reading,
+      { code: "KEY_INVALID" },
+      "nor does a command that only reads make one",
+    );
+    t.notOk(readdirSync(directory).some((name) => name === "secrets" || name === "new"));
   }
 });
 
@@ -147,6 +160,7 @@ async function startHolder(directory: string): Promise<ChildProcess> {
 t.test("a data directory has one writer, and none after SIGKILL", async (t) => {
   const directory = t.testdir();
   const holder = await startHolder(directory);
+  t.teardown(() => holder.kill("SIGKILL"));
   t.throws(() => lockDirectory(directory), {
     code: "DIRECTORY_LOCKED",
     message: new RegExp(`in use by process ${holder.pid}:`),

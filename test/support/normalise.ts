@@ -4,7 +4,13 @@ import { indexRequest, readScope } from "../../src/decode/envelope.ts";
 import { transcodeLogs } from "../../src/decode/json.ts";
 import { readLogRecord } from "../../src/decode/logs.ts";
 import type { Normaliser } from "../../src/normalise/normaliser.ts";
-import { ACCESS_HOLDS, type AccessDraft, FIRST_ACCESS_COLUMN, HOLDS, TAKEN } from "../../src/records/access-draft.ts";
+import {
+  ACCESS_HOLDS,
+  type AccessDraft,
+  FIRST_ACCESS_COLUMN,
+  HOLDS,
+  TAKEN,
+} from "../../src/records/access-draft.ts";
 import { VALUE_TYPES } from "../../src/records/attributes.ts";
 import { TABLES } from "../../src/records/columns.ts";
 import { ShapeCache } from "../../src/records/key-shape.ts";
@@ -21,7 +27,10 @@ export interface RecordInput {
 export type Columns = Record<string, unknown>;
 
 /** Decodes a record into views; `shapes` is shared so that plans are found again, as in production. */
-export function readRecord(input: RecordInput, body = bodyOf(input)): { view: LogView; scope: ScopeView } {
+export function readRecord(
+  input: RecordInput,
+  body = bodyOf(input),
+): { view: LogView; scope: ScopeView } {
   const envelope = indexRequest(body, 1);
   const scope = new ScopeView();
   readScope(envelope, 0, scope);
@@ -42,7 +51,10 @@ const shapes = new ShapeCache();
 /** The columns that the normaliser makes of a record, without those that hold their default; undefined when it is a log. */
 export function normalise(normaliser: Normaliser, input: RecordInput): Columns | undefined {
   const { view, scope } = readRecord(input);
-  if (!normaliser.recognise(view, shapes.find(view.buffer, view.attributes), normaliser.scope(scope))) return undefined;
+  if (
+    !normaliser.recognise(view, shapes.find(view.buffer, view.attributes), normaliser.scope(scope))
+  )
+    return undefined;
   return columnsOf(normaliser.draft, view);
 }
 
@@ -55,11 +67,21 @@ export function columnsOf(draft: AccessDraft, view: LogView): Columns {
     const high = draft.high[c]!;
     switch (ACCESS_HOLDS[c]) {
       case HOLDS.text:
-        put(columns, name, draft.isEmpty(c) ? "" : text(draft.bytesOf(c), draft.start[c]!, draft.end[c]!), "");
+        put(
+          columns,
+          name,
+          draft.isEmpty(c) ? "" : text(draft.bytesOf(c), draft.start[c]!, draft.end[c]!),
+          "",
+        );
         break;
       case HOLDS.eight: {
-        const value = BigInt.asIntN(64, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0));
-        put(columns, name, String(value), name.endsWith("Ns") || name.endsWith("Bytes") ? "-1" : "0");
+        const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+        put(
+          columns,
+          name,
+          String(name === "TimestampRaw" ? value : BigInt.asIntN(64, value)),
+          name.endsWith("Ns") || name.endsWith("Bytes") ? "-1" : "0",
+        );
         break;
       }
       case HOLDS.uint8:
@@ -71,10 +93,20 @@ export function columnsOf(draft: AccessDraft, view: LogView): Columns {
         put(columns, name, low, -1);
         break;
       case HOLDS.address:
-        put(columns, name, Buffer.from(name === "PeerAddress" ? draft.peerAddress : draft.localAddress).toString("hex"), "0".repeat(32));
+        put(
+          columns,
+          name,
+          Buffer.from(name === "PeerAddress" ? draft.peerAddress : draft.localAddress).toString(
+            "hex",
+          ),
+          "0".repeat(32),
+        );
         break;
       case HOLDS.chain:
-        if (draft.chainCount > 0) columns[name] = Array.from({ length: draft.chainCount }, (_, i) => text(draft.scratch, draft.chainStart[i]!, draft.chainEnd[i]!));
+        if (draft.chainCount > 0)
+          columns[name] = Array.from({ length: draft.chainCount }, (_, i) =>
+            text(draft.scratch, draft.chainStart[i]!, draft.chainEnd[i]!),
+          );
         break;
       case HOLDS.logMap: {
         const map = logAttributes(draft, view);
@@ -83,28 +115,42 @@ export function columnsOf(draft: AccessDraft, view: LogView): Columns {
       }
     }
   });
-  if (draft.keepBody) columns["Body"] = valueOf(view.buffer, view.bodyType, view.bodyStart, view.bodyEnd);
-  if (draft.redactionCount > 0) columns["Redactions"] = Array.from({ length: draft.redactionCount }, (_, i) => text(draft.constants, draft.redactionStart[i]!, draft.redactionEnd[i]!));
+  if (draft.keepBody)
+    columns["Body"] = valueOf(view.buffer, view.bodyType, view.bodyStart, view.bodyEnd);
+  if (draft.redactionCount > 0)
+    columns["Redactions"] = Array.from({ length: draft.redactionCount }, (_, i) =>
+      text(draft.constants, draft.redactionStart[i]!, draft.redactionEnd[i]!),
+    );
   return columns;
 }
 
-function logAttributes(draft: AccessDraft, { attributes: list, buffer }: LogView): [string, string][] {
+function logAttributes(
+  draft: AccessDraft,
+  { attributes: list, buffer }: LogView,
+): [string, string][] {
   const map: [string, string][] = [];
   for (let i = 0; i < list.count; i++) {
     const key = text(buffer, list.keyStart[i]!, list.keyEnd[i]!);
-    if (draft.taken[i] === TAKEN.left) map.push([key, valueOf(buffer, list.valueType[i]!, list.valueStart[i]!, list.valueEnd[i]!)]);
+    if (draft.taken[i] === TAKEN.left)
+      map.push([key, valueOf(buffer, list.valueType[i]!, list.valueStart[i]!, list.valueEnd[i]!)]);
     if (draft.taken[i] === TAKEN.redacted) map.push([key, "[redacted]"]);
-    if (draft.taken[i] === TAKEN.rewritten) map.push([key, text(draft.scratch, draft.rewrittenStart[i]!, draft.rewrittenEnd[i]!)]);
+    if (draft.taken[i] === TAKEN.rewritten)
+      map.push([key, text(draft.scratch, draft.rewrittenStart[i]!, draft.rewrittenEnd[i]!)]);
   }
   for (let i = 0; i < draft.extraCount; i++) {
-    map.push([text(draft.constants, draft.extraKeyStart[i]!, draft.extraKeyEnd[i]!), text(buffer, draft.extraStart[i]!, draft.extraEnd[i]!)]);
+    map.push([
+      text(draft.constants, draft.extraKeyStart[i]!, draft.extraKeyEnd[i]!),
+      text(buffer, draft.extraStart[i]!, draft.extraEnd[i]!),
+    ]);
   }
   return map.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
 /** Texts as they are; of anything else its bytes, which is enough to see whether a secret is in them. */
 function valueOf(buffer: Uint8Array, type: number, start: number, end: number): string {
-  return type === VALUE_TYPES.string ? text(buffer, start, end) : `${Object.keys(VALUE_TYPES)[type]}:${Buffer.from(buffer.subarray(start, end)).toString("latin1")}`;
+  return type === VALUE_TYPES.string
+    ? text(buffer, start, end)
+    : `${Object.keys(VALUE_TYPES)[type]}:${Buffer.from(buffer.subarray(start, end)).toString("latin1")}`;
 }
 
 function text(from: Uint8Array, start: number, end: number): string {
@@ -117,5 +163,13 @@ function put(columns: Columns, name: string, value: unknown, none: unknown): voi
 
 /** OTLP/JSON attributes of texts, integers (bigint) and others (as they are). */
 export function attributes(values: Record<string, unknown>): object[] {
-  return Object.entries(values).map(([key, value]) => ({ key, value: typeof value === "string" ? { stringValue: value } : typeof value === "bigint" ? { intValue: String(value) } : value }));
+  return Object.entries(values).map(([key, value]) => ({
+    key,
+    value:
+      typeof value === "string"
+        ? { stringValue: value }
+        : typeof value === "bigint"
+          ? { intValue: String(value) }
+          : value,
+  }));
 }

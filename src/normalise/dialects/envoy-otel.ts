@@ -15,15 +15,22 @@ const SCOPE_WEIGHT = 2;
  */
 export default defineDialect({
   name: "envoy_otel",
-  source: "https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/access_loggers/open_telemetry/v3/logs_service.proto",
+  source:
+    "https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/access_loggers/open_telemetry/v3/logs_service.proto",
   matches(plan, traits) {
     if (traits.envoyLabels) return plan.fieldCount >= 2;
-    const needed = (plan.hasRequest ? WEIGHTS.sure : WEIGHTS.sure + WEIGHTS.likely) + (traits.scopeName === "" ? 0 : SCOPE_WEIGHT);
+    const needed =
+      (plan.hasRequest ? WEIGHTS.sure : WEIGHTS.sure + WEIGHTS.likely) +
+      (traits.scopeName === "" ? 0 : SCOPE_WEIGHT);
     return plan.fieldCount >= MIN_FIELDS && plan.weight >= needed;
   },
   map(reading) {
     const { view } = reading;
-    if (view.bodyType === VALUE_TYPES.string && reading.istioLine.read(reading, view.bodyStart, view.bodyEnd) !== LINE.foreign) return false;
+    if (
+      view.bodyType === VALUE_TYPES.string &&
+      reading.istioLine.read(reading, view.bodyStart, view.bodyEnd) !== LINE.foreign
+    )
+      return false;
     reading.takeAttributes();
     return true;
   },

@@ -5,7 +5,8 @@ import { LINE, LINE_FIELDS } from "../istio-line.ts";
 /** Istio's default text line as the body of a log record, alone or with labels as attributes. The line outranks the labels. */
 export default defineDialect({
   name: "istio_text",
-  source: "https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format",
+  source:
+    "https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format",
   matches: (_plan, _traits, bodyType) => bodyType === VALUE_TYPES.string,
   map(reading) {
     const { view } = reading;

@@ -1,0 +1,292 @@
+import { isIP } from "node:net";
+import fc from "fast-check";
+import t from "tap";
+import { Address } from "../../src/normalise/addresses.ts";
+import { ForwardedCertificates } from "../../src/normalise/forwarded-certificates.ts";
+import { isStrictSpiffeId, SpiffeId } from "../../src/normalise/spiffe.ts";
+import { TimeText } from "../../src/normalise/time-text.ts";
+import { AccessDraft } from "../../src/records/access-draft.ts";
+import { LogView } from "../../src/records/views.ts";
+
+/** The text between other bytes, and where it stands: a parser that looks beside it finds digits and slashes. */
+function between(text: string): [Buffer, number, number] {
+  const bytes = Buffer.from(text);
+  return [Buffer.concat([Buffer.from("1/"), bytes, Buffer.from("0/1")]), 2, 2 + bytes.length];
+}
+
+const address = new Address();
+
+function parseAddress(text: string): string | undefined {
+  const [from, start, end] = between(text);
+  if (!address.parse(from, start, end)) return undefined;
+  return `${Buffer.from(address.bytes).toString("hex")} ${address.port} ${from.toString("utf8", address.hostStart, address.hostEnd)}`;
+}
+
+/** An IPv6 address as 32 hex digits, by the URL parser of the platform. */
+function expand(v6: string): string {
+  const [head = "", tail = ""] = new URL(`http://[${v6}]`).hostname.slice(1, -1).split("::");
+  const groups = (part: string): string[] => (part === "" ? [] : part.split(":"));
+  const missing = 8 - groups(head).length - groups(tail).length;
+  return [...groups(head), ...Array<string>(missing).fill("0"), ...groups(tail)]
+    .map((group) => group.padStart(4, "0"))
+    .join("");
+}
+
+t.test("addresses are read with and without port, as the platform reads them", async () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), fc.option(fc.nat(65535)), (host, port) => {
+      const v6 = isIP(host) === 6;
+      const hex = v6
+        ? expand(host)
+        : `00000000000000000000ffff${Buffer.from(host.split(".").map(Number)).toString("hex")}`;
+      const text = port === null ? host : `${v6 ? `[${host}]` : host}:${port}`;
+      return parseAddress(text) === `${hex} ${port ?? -1} ${host}`;
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+t.test("what is no address is refused", async (t) => {
+  for (const text of [
+    "",
+    "1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "1.2.3.256",
+    "01.2.3.4",
+    "1.2.3.4:",
+    "1.2.3.4:65536",
+    "1.2.3.4:+1",
+    "1.2.3.4:123456",
+    "1..2.3",
+    ".1.2.3",
+    "1.2.3.",
+    "a.b.c.d",
+    ":",
+    "::1::",
+    "1:2:3:4:5:6:7",
+    "1:2:3:4:5:6:7:8:9",
+    "1::2::3",
+    "12345::",
+    ":1::",
+    "[::1",
+    "[::1]x",
+    "[::1]:",
+    "[1.2.3.4]:1x",
+    "fe80::1%eth0",
+    "::1.2.3",
+    "1:2:3:4:5:6:7:1.2.3.4",
+    "envoy://internal_client_address/",
+    "/run/app.sock",
+    "localhost:80",
+  ]) {
+    t.equal(parseAddress(text), undefined, text);
+  }
+  fc.assert(
+    fc.property(
+      fc.string({ maxLength: 24 }),
+      (text) =>
+        parseAddress(text) === undefined ||
+        isIP(text.replace(/^\[(.*)\](:\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1")) > 0,
+    ),
+    { numRuns: 3000 },
+  );
+});
+
+const spiffe = new SpiffeId();
+
+t.test("SPIFFE IDs are read leniently, and the standard's rules can be asked for", async (t) => {
+  const parts = (text: string): (string | boolean)[] | undefined => {
+    const [from, start, end] = between(text);
+    if (!spiffe.parse(from, start, end)) return undefined;
+    const part = (a: number, b: number): string => from.toString("utf8", a, b);
+    return [
+      part(spiffe.trustDomainStart, spiffe.trustDomainEnd),
+      part(spiffe.namespaceStart, spiffe.namespaceEnd),
+      part(spiffe.serviceAccountStart, spiffe.serviceAccountEnd),
+      isStrictSpiffeId(from, start, end),
+    ];
+  };
+  t.strictSame(parts("spiffe://cluster.local/ns/shop/sa/orders"), [
+    "cluster.local",
+    "shop",
+    "orders",
+    true,
+  ]);
+  t.strictSame(parts("spiffe://cluster.local"), ["cluster.local", "", "", true]);
+  t.strictSame(parts("spiffe://0a1b.consul/ns/default/dc/dc1/svc/web"), [
+    "0a1b.consul",
+    "",
+    "",
+    true,
+  ]);
+  t.strictSame(parts("spiffe://cluster.local/ns/shop/sa/orders/more"), [
+    "cluster.local",
+    "",
+    "",
+    true,
+  ]);
+  t.strictSame(parts("spiffe://Cluster.local/ns/shop/sa/orders"), [
+    "Cluster.local",
+    "shop",
+    "orders",
+    false,
+  ]);
+  t.strictSame(parts("spiffe://td/ns/shop/sa/a%20b"), ["td", "shop", "a%20b", false]);
+  for (const lax of [
+    "spiffe://td/",
+    "spiffe://td//a",
+    "spiffe://td/.",
+    "spiffe://td/a/..",
+    "spiffe://td/a?b",
+    "spiffe://td:80/a",
+    "spiffe://u@td/a",
+    `spiffe://${"a".repeat(256)}/a`,
+    `spiffe://td/${"a".repeat(2048)}`,
+    "spiffe://td/ns//sa/x",
+  ]) {
+    t.equal(parts(lax)?.[3], false, lax.slice(0, 60));
+  }
+  for (const text of [
+    "",
+    "spiffe://",
+    "spiffe:///ns/a/sa/b",
+    "SPIFFE://td/a",
+    "https://td/ns/a/sa/b",
+  ])
+    t.equal(parts(text), undefined, text);
+  const segment = fc.stringMatching(/^[a-z0-9][a-zA-Z0-9._-]{0,20}$/);
+  fc.assert(
+    fc.property(
+      segment.map((s) => s.toLowerCase()),
+      segment,
+      segment,
+      (td, ns, sa) =>
+        parts(`spiffe://${td}/ns/${ns}/sa/${sa}`)?.join(" ") === `${td} ${ns} ${sa} true`,
+    ),
+  );
+});
+
+const draft = new AccessDraft();
+const certificates = new ForwardedCertificates();
+
+function chain(header: string): string[] {
+  const [from, start, end] = between(header);
+  draft.reset(new LogView());
+  certificates.parse(from, start, end, draft);
+  return Array.from({ length: certificates.count }, (_, i) =>
+    Buffer.from(
+      draft.scratch.subarray(certificates.nameStart[i], certificates.nameEnd[i]),
+    ).toString(),
+  );
+}
+
+t.test("X-Forwarded-Client-Cert is read by its grammar, the oldest hop first", async (t) => {
+  const cases: [string, string[]][] = [
+    ["URI=spiffe://a/b", ["spiffe://a/b"]],
+    [
+      'By=spiffe://x;Hash=ab;Subject="CN=a,O=\\"b;c\\"";URI=spiffe://a/b,uri=spiffe://c/d',
+      ["spiffe://a/b", "spiffe://c/d"],
+    ],
+    ['Subject="CN=Ada, O=\\"Shop\\"";Hash=ab', ['CN=Ada, O="Shop"']],
+    ['Subject="";URI=spiffe://a/b?c=d', ["spiffe://a/b?c=d"]],
+    ["Hash=ab;DNS=a.example;DNS=b.example", ["a.example"]],
+    ["Hash=ab", ["ab"]],
+    ["Hash=ab;", ["ab"]],
+    ["Unknown=1;Hash=ab", ["ab"]],
+    ["By=spiffe://x", [""]],
+    [",,Hash=ab,", ["ab"]],
+    ["Hash=a, Hash=b", ["a", "b"]],
+    ['Subject="never closed', ["never closed"]],
+    ['Subject="ends with \\', ["ends with \\"]],
+    ["", []],
+    ["=;=,=", ["", ""]],
+  ];
+  for (const [header, expected] of cases) t.strictSame(chain(header), expected, header);
+  const many = Array.from({ length: 20 }, (_, i) => `Hash=h${i}`).join(",");
+  t.strictSame(
+    chain(many),
+    Array.from({ length: 16 }, (_, i) => `h${i + 4}`),
+    "of many hops the nearest stay",
+  );
+  t.equal(chain(`URI=${"x".repeat(100_000)}`)[0]?.length, 100_000);
+});
+
+t.test("what the grammar writes comes back, and no header breaks the reader", async () => {
+  const subject = fc.string({ minLength: 1, maxLength: 20 }).filter((text) => !text.includes("\\"));
+  fc.assert(
+    fc.property(fc.array(subject, { minLength: 1, maxLength: 16 }), (subjects) => {
+      const header = subjects
+        .map((text) => `Hash=00;Subject="${text.replaceAll('"', '\\"')}"`)
+        .join(",");
+      return JSON.stringify(chain(header)) === JSON.stringify(subjects);
+    }),
+  );
+  const noise = fc
+    .array(fc.constantFrom('"', "\\", ",", ";", "=", "URI", "Hash", "a", " "), { maxLength: 60 })
+    .map((parts) => parts.join(""));
+  fc.assert(
+    fc.property(noise, (header) => chain(header).length <= 16),
+    { numRuns: 3000 },
+  );
+});
+
+const time = new TimeText();
+
+function nanos(text: string): string | undefined {
+  const [from, start, end] = between(text);
+  return time.parse(from, start, end)
+    ? `${(BigInt(time.high) << 32n) | BigInt(time.low)} ${time.digits}`
+    : undefined;
+}
+
+t.test("times are read as Date reads them, to the nanosecond", async (t) => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 9_223_372_035_999 }),
+      fc.nat(9),
+      fc.constantFrom("Z", "", "+00:00", "-0000"),
+      (ms, digits, zone) => {
+        const iso = new Date(ms).toISOString();
+        const fraction = `${iso.slice(20, 23)}123456`.slice(0, digits);
+        const whole = BigInt(Math.floor(ms / 1000)) * 1_000_000_000n;
+        return (
+          nanos(`${iso.slice(0, 19)}${digits === 0 ? "" : `.${fraction}`}${zone}`) ===
+          `${whole + BigInt(fraction.padEnd(9, "0"))} ${digits}`
+        );
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  t.equal(nanos("2026-11-22T20:20:28.123+02:00"), nanos("2026-11-22 18:20:28.123"));
+  t.equal(nanos("1795378828"), "1795378828000000000 0");
+  t.equal(nanos("1795378828.5"), "1795378828500000000 1");
+  t.equal(nanos("1795378828123"), "1795378828123000000 3");
+  t.equal(nanos("1795378828123456789"), "1795378828123456789 9");
+  for (const text of [
+    "",
+    "12",
+    "2026-11-22",
+    "2026-13-22T20:20:28Z",
+    "2026-02-30T20:20:28Z",
+    "2026-11-22T24:20:28Z",
+    "2026-11-22T20:61:28Z",
+    "1969-12-31T23:59:59Z",
+    "2026-11-22T20:20:28.Z",
+    "2026-11-22T20:20:28X",
+    "2026-11-22T20:20:28+2",
+    "2026/11/22T20:20:28Z",
+    "17953788281",
+    "17953788280000000000",
+    "1795378828.",
+    "22/Nov/2026:20:20:28 +0000",
+  ]) {
+    t.equal(nanos(text), undefined, text);
+  }
+  fc.assert(
+    fc.property(
+      fc.string({ maxLength: 30 }),
+      (text) => nanos(text) === undefined || /^\d/.test(text),
+    ),
+  );
+});

@@ -1,0 +1,107 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import t from "tap";
+import { RequestEncoder } from "../../src/encoder.ts";
+import { Normaliser } from "../../src/normalise/normaliser.ts";
+import { actualRows } from "../support/expected-rows.ts";
+import { bodyOf, type RecordInput } from "../support/normalise.ts";
+
+const FIXTURES = resolve(import.meta.dirname, "../fixtures");
+const RECEIVED = {
+  receivedAtNs: 1_795_500_000_000_000_001n,
+  sender: "collector",
+  senderAuth: "token",
+  retentionClass: "default",
+};
+const redact = {
+  queryParameters: ["token", "code", "password"],
+  headers: ["authorization", "cookie"],
+};
+
+function createEncoder(): RequestEncoder {
+  return new RequestEncoder({
+    logId: "0123456789abcdef",
+    normaliser: new Normaliser({ redact }),
+    maxRecordBytes: 1 << 20,
+    maxEncodedBytes: 1 << 26,
+  });
+}
+
+/** A value of a row as out.json writes it: text as UTF-8, 64-bit numbers in decimal, addresses in hex. */
+function written(name: string, value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (typeof value === "string") {
+    return Buffer.from(value, "latin1").toString(name.endsWith("Address") && value.length === 16 ? "hex" : "utf8");
+  }
+  if (Array.isArray(value)) return value.map((item) => written("", item));
+  return value;
+}
+
+const encoder = createEncoder();
+
+for (const dialect of ["envoy_otel", "istio_text"]) {
+  t.test(`a row of ${dialect} holds what the fixture says`, async (t) => {
+    for (const name of readdirSync(join(FIXTURES, dialect))) {
+      const read = (file: string): unknown =>
+        JSON.parse(readFileSync(join(FIXTURES, dialect, name, file), "utf8"));
+      const expected = read("out.json") as Record<string, unknown>;
+      const { sections, rejected } = await encoder.encode("logs", bodyOf(read("in.json") as RecordInput), RECEIVED);
+      t.equal(rejected, 0);
+      t.equal(sections[0]?.kind, 1, name);
+      const row = actualRows(sections[0])[0]!;
+      t.match(row, { Kind: 1, ReceivedTimestamp: RECEIVED.receivedAtNs, Sender: "collector", SenderAuth: "token", Truncations: [] });
+      const pairs = Object.entries(expected).filter(([column]) => column !== "Body");
+      for (const [column, value] of pairs) {
+        // A record without a time of its own gets the time of arrival.
+        t.same(written(column, row[column]), value, `${name}: ${column}`);
+      }
+      if (expected["Timestamp"] === undefined) t.equal(row["Timestamp"], RECEIVED.receivedAtNs);
+      if (typeof expected["Body"] === "string" && !/^(array|kvlist):/.test(expected["Body"])) {
+        t.equal(written("Body", row["Body"]), expected["Body"], `${name}: Body`);
+      } else if (expected["Body"] !== undefined) {
+        t.doesNotThrow(() => void JSON.parse(row["Body"] as string), `${name}: Body is JSON`);
+      }
+    }
+  });
+}
+
+t.test("what a column does not name keeps its default", async (t) => {
+  const input = { record: { body: { stringValue: readLine() } } };
+  const { sections } = await encoder.encode("logs", bodyOf(input), RECEIVED);
+  const row = actualRows(sections[0])[0]!;
+  t.match(row, { GrpcStatus: -1, EndUser: "", TimestampRaw: 0n, ActorChain: [], Attempts: 0 });
+});
+
+function readLine(): string {
+  const input = JSON.parse(readFileSync(join(FIXTURES, "istio_text/inbound/in.json"), "utf8")) as { record: { body: { stringValue: string } } };
+  return input.record.body.stringValue;
+}
+
+t.test("a value that was rewritten is written with its secret gone, in the place of its key", async (t) => {
+  const attributes = (values: Record<string, string>): object[] =>
+    Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } }));
+  const input = {
+    resource: { attributes: attributes({ log_name: "otel_envoy_accesslog", node_name: "n" }) },
+    record: {
+      timeUnixNano: "1790000000000000000",
+      attributes: attributes({
+        zebra: "last",
+        response_flags: "-",
+        method: "GET",
+        path: "/a?token=hidden1",
+        referer: "https://shop.example/?password=hidden2&x=1",
+        authorization: "Bearer hidden3",
+        response_code: "200",
+        alpha: "first",
+      }),
+    },
+  };
+  const { sections } = await encoder.encode("logs", bodyOf(input), RECEIVED);
+  const row = actualRows(sections[0])[0]!;
+  t.notMatch(Buffer.from(sections[0]!.bytes).toString("latin1"), /hidden/);
+  t.same(
+    (row["LogAttributes"] as [string, string][]).map(([key]) => key),
+    ["alpha", "authorization", "referer", "zebra"],
+  );
+  t.match(new Map(row["LogAttributes"] as [string, string][]).get("referer"), /password=\[redacted\]&x=1$/);
+});

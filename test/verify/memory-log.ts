@@ -1,0 +1,187 @@
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import type { Kind } from "../../src/core/kinds.ts";
+import type { LeafBatch, RowSource } from "../../src/core/verification.ts";
+import { TreeBuilder } from "../../src/tlog/builder.ts";
+import { formatCheckpoint } from "../../src/tlog/checkpoint.ts";
+import { encodeEntry } from "../../src/tlog/entry.ts";
+import { leafHash } from "../../src/tlog/merkle.ts";
+import { keyId, signNote, type NoteSigner, type VerifierKey } from "../../src/tlog/note.ts";
+import {
+  bundlePrefix,
+  encodeBundle,
+  formatTilePath,
+  TILE_WIDTH,
+  type TilePath,
+} from "../../src/tlog/tiles.ts";
+import type { LogReader } from "../../src/verify/log-reader.ts";
+
+/** A log and its rows that live in memory, with every part open to whoever wants to change it. */
+
+export const ORIGIN = "meshproof.test/log";
+export const TABLES = [
+  { table: "spans", kind: 2 },
+  { table: "logs", kind: 3 },
+] as const satisfies RowSource["tables"];
+
+/** A key that signs as `origin`. */
+export function newKey(origin = ORIGIN): { signer: NoteSigner; key: VerifierKey } {
+  const pair = generateKeyPairSync("ed25519");
+  const publicKey = Buffer.from(pair.publicKey.export({ format: "jwk" }).x!, "base64url");
+  const id = keyId(origin, 1, publicKey);
+  const signer: NoteSigner = {
+    name: origin,
+    keyId: id,
+    sign: async (message) => sign(null, message, pair.privateKey),
+  };
+  return { signer, key: { name: origin, keyId: id, type: 1, publicKey } };
+}
+
+export function rowHash(name: string): Buffer {
+  return createHash("sha256").update(name).digest();
+}
+
+/** Of every three records one is a span. */
+export function kindAt(index: number): Kind {
+  return index % 3 === 0 ? 2 : 3;
+}
+
+interface StoredRow {
+  readonly index: number;
+  hash: Buffer;
+}
+
+/** The rows of a log, as a store would give them. */
+export class MemoryRows implements RowSource {
+  readonly tables = TABLES;
+  readonly rows: Record<string, StoredRow[]> = { spans: [], logs: [] };
+  readonly stored: { size: number; note: string }[] = [];
+  found: Record<string, number> = {};
+  /** Called before each answer. */
+  onRead: () => void = () => {};
+  /** Rows in a batch. */
+  batch = 1000;
+
+  table(index: number): StoredRow[] {
+    return this.rows[kindAt(index) === 2 ? "spans" : "logs"]!;
+  }
+
+  add(index: number): void {
+    this.table(index).push({ index, hash: rowHash(`row ${index}`) });
+  }
+
+  find(index: number): StoredRow {
+    return this.table(index).find((row) => row.index === index)!;
+  }
+
+  remove(index: number): StoredRow {
+    const table = this.table(index);
+    return table.splice(
+      table.findIndex((row) => row.index === index),
+      1,
+    )[0]!;
+  }
+
+  async *leaves(table: string, from: number, to: number): AsyncGenerator<LeafBatch> {
+    this.onRead();
+    const rows = this.rows[table]!.filter(({ index }) => from <= index && index < to).sort(
+      (a, b) => a.index - b.index,
+    );
+    for (let at = 0; at < rows.length; at += this.batch) {
+      const part = rows.slice(at, at + this.batch);
+      yield {
+        indexes: BigUint64Array.from(part, ({ index }) => BigInt(index)),
+        rowHashes: Buffer.concat(part.map(({ hash }) => hash)),
+        kinds: Uint8Array.from(part, () => (table === "spans" ? 2 : 3)),
+      };
+    }
+  }
+
+  async checkpoints(limit: number): Promise<{ size: number; note: string }[]> {
+    return this.stored.toSorted((a, b) => b.size - a.size).slice(0, limit);
+  }
+
+  async findings(): Promise<Record<string, number>> {
+    return this.found;
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** A log that grows by `grow` and publishes tiles, bundles and a signed checkpoint each time. */
+export class MemoryLog implements LogReader {
+  readonly rows = new MemoryRows();
+  readonly files = new Map<string, Buffer>();
+  note = "";
+  size = 0;
+  readonly signer: NoteSigner;
+  readonly key: VerifierKey;
+  readonly #entries: Uint8Array[] = [];
+  readonly #builder = new TreeBuilder((level, index, hashes) =>
+    this.put({ level, index, width: TILE_WIDTH }, hashes),
+  );
+
+  constructor() {
+    const { signer, key } = newKey();
+    this.signer = signer;
+    this.key = key;
+  }
+
+  static async of(size: number): Promise<MemoryLog> {
+    const log = new MemoryLog();
+    await log.grow(size);
+    return log;
+  }
+
+  /** Seals and stores rows until there are `size`; the row at `forged` is another one. */
+  async grow(size: number, { store = true, forged = -1 } = {}): Promise<void> {
+    const firstBundle = Math.floor(this.size / TILE_WIDTH);
+    for (let index = this.size; index < size; index++) {
+      const entry = encodeEntry(
+        kindAt(index),
+        rowHash(index === forged ? "forged" : `row ${index}`),
+      );
+      this.#entries.push(entry);
+      this.#builder.append(Buffer.from(leafHash(entry)), 0);
+      if (store) this.rows.add(index);
+    }
+    for (let index = firstBundle; index * TILE_WIDTH < size; index++) {
+      const entries = this.#entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);
+      this.put({ level: "entries", index, width: entries.length }, encodeBundle(entries));
+    }
+    for (const { tile, hashes } of this.#builder.partials()) this.put(tile, hashes);
+    this.size = size;
+    this.note = await this.sign();
+    this.rows.stored.push({ size, note: this.note });
+  }
+
+  /** A checkpoint of the log as it stands, signed. */
+  sign(changes: { origin?: string; size?: number; root?: Uint8Array } = {}): Promise<string> {
+    const checkpoint = { origin: ORIGIN, size: this.size, root: this.#builder.root(), ...changes };
+    return signNote(formatCheckpoint(checkpoint), [this.signer]);
+  }
+
+  put(path: TilePath, bytes: Uint8Array): void {
+    this.files.set(formatTilePath(path), Buffer.from(bytes));
+  }
+
+  /** The bytes of a file, to be changed in place. */
+  file(path: string): Buffer {
+    const bytes = this.files.get(path);
+    if (bytes === undefined) throw new Error(`no ${path} in ${[...this.files.keys()].join(" ")}`);
+    return bytes;
+  }
+
+  async checkpoint(): Promise<string | null> {
+    return this.note === "" ? null : this.note;
+  }
+
+  async tile(path: TilePath): Promise<Uint8Array | null> {
+    const exact = this.files.get(formatTilePath(path));
+    if (exact !== undefined || path.width === TILE_WIDTH) return exact ?? null;
+    const full = this.files.get(formatTilePath({ ...path, width: TILE_WIDTH }));
+    if (full === undefined) return null;
+    return path.level === "entries"
+      ? bundlePrefix(full, path.width)
+      : full.subarray(0, path.width * 32);
+  }
+}
