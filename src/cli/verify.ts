@@ -2,17 +2,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/options.ts";
 import { MeshproofError } from "../core/errors.ts";
-import { sha256Into, SHA256_BYTES } from "../core/sha256.ts";
 import { silentLogger } from "../core/logger.ts";
-import { TABLES } from "../records/columns.ts";
+import { keptRows } from "../kept-rows.ts";
 import { openSigner } from "../seal/open-signer.ts";
 import { localStore, openStore, readSecret, type StoreConnection } from "../store-connection.ts";
-import { readQuarantine } from "../store/quarantine.ts";
 import { ClickHouseRowSource } from "../store/rows.ts";
 import { parseVerifierKey } from "../tlog/note.ts";
 import { DirectoryLogReader } from "../verify/log-reader.ts";
 import type { Fault, Report } from "../verify/report.ts";
-import type { QuarantinedRows } from "../verify/row-check.ts";
 import { verify as runVerify } from "../verify/verify.ts";
 import { readConfig, type ConfigOption, type Context } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
@@ -100,19 +97,6 @@ function readLogId(directory: string): string {
   const path = join(directory, "state", "log-id");
   if (!existsSync(path)) throw new MeshproofError("LOG_INCONSISTENT", `${path}: expected the log's ID, found no file`);
   return readFileSync(path, "utf8").trim();
-}
-
-async function readQuarantined(path: string, logId: string): Promise<QuarantinedRows> {
-  const rows = new Map<number, { kind: (typeof TABLES)[keyof typeof TABLES]["kind"]; rowHash: Uint8Array }>();
-  if (!existsSync(path)) return rows;
-  for await (const { table, leafIndex, row, logId: ownLogId } of readQuarantine(path)) {
-    const declared = Object.values(TABLES).find(({ name }) => name === table);
-    if (declared === undefined || ownLogId !== logId) continue;
-    const rowHash = Buffer.alloc(SHA256_BYTES);
-    sha256Into(row, rowHash, 0);
-    rows.set(leafIndex, { kind: declared.kind, rowHash });
-  }
-  return rows;
 }
 
 function print(output: Output, report: Report): void {

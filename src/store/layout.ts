@@ -49,12 +49,12 @@ const LEAF_INDEX = "INDEX idx_leaf_index LeafIndex TYPE minmax GRANULARITY 1";
 /** 1.5 to 2 bytes a row; a projection or a lookup table by trace ID costs ten times as much and gains nothing when the time is known. */
 const TRACE_ID = "INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1";
 
-/** The exporter's indexes over keys and values of a map. */
-function mapIndexes(
-  text: boolean,
-  ...maps: readonly (readonly [name: string, column: string])[]
-): string[] {
-  const type = text ? "text(tokenizer = 'array')" : "bloom_filter(0.01) GRANULARITY 1";
+/**
+ * The exporter's indexes over keys and values of a map, as it made them before ClickHouse 26.2. Its newer ones, of type text, cost
+ * an insert a third more (25 against 18 µs a log of 1.5 kB) and are made again at each merge.
+ */
+function mapIndexes(...maps: readonly (readonly [name: string, column: string])[]): string[] {
+  const type = "bloom_filter(0.01) GRANULARITY 1";
   return maps.flatMap(([name, column]) => [
     `INDEX idx_${name}_attr_key mapKeys(${column}) TYPE ${type}`,
     `INDEX idx_${name}_attr_value mapValues(${column}) TYPE ${type}`,
@@ -90,10 +90,10 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
     primaryKey: "ServiceName, SpanName, toDateTime(Timestamp)",
     orderBy: "ServiceName, SpanName, toDateTime(Timestamp), Timestamp",
     shardBy: SHARD_BY_TRACE,
-    indexes: (text) => [
+    indexes: () => [
       TRACE_ID,
       LEAF_INDEX,
-      ...mapIndexes(text, ["res", "ResourceAttributes"], ["span", "SpanAttributes"]),
+      ...mapIndexes(["res", "ResourceAttributes"], ["span", "SpanAttributes"]),
       "INDEX idx_duration Duration TYPE minmax GRANULARITY 1",
     ],
   },
@@ -108,7 +108,6 @@ export const LAYOUTS: Readonly<Record<string, Layout>> = {
       TRACE_ID,
       LEAF_INDEX,
       ...mapIndexes(
-        text,
         ["res", "ResourceAttributes"],
         ["scope", "ScopeAttributes"],
         ["log", "LogAttributes"],

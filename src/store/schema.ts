@@ -178,9 +178,13 @@ function createTable(
   return statements;
 }
 
-/** A row is on disk when the INSERT is answered, and the same INSERT sent again adds nothing. */
+/**
+ * A row is on disk when the INSERT is answered, and the same INSERT sent again adds nothing.
+ * Parts begin compact, one file for all columns: a batch of 10,000 rows would else be written and synced as some hundred files,
+ * which takes a quarter more of ClickHouse's CPU (32 against 24 µs a log of 1.5 kB, merges included). Merges make large parts wide.
+ */
 const TABLE_SETTINGS =
-  "fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000";
+  "fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000, min_bytes_for_wide_part = 134217728";
 
 function engine(family: string, cluster: string | undefined): string {
   if (cluster === undefined) return family;

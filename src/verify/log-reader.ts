@@ -1,7 +1,11 @@
-import { readFile } from "node:fs/promises";
+import { readFile as readFileWithCallback } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { bundlePrefix, formatTilePath, TILE_WIDTH, type TilePath } from "../tlog/tiles.ts";
 import { HASH_LENGTH } from "../tlog/merkle.ts";
+
+/** Takes 33 µs of CPU for a file in the page cache; that of node:fs/promises takes 50. There are two files for each 256 records. */
+const readFile = promisify(readFileWithCallback);
 
 /** Where the verifier gets the log from: C2SP tlog-tiles, wherever they lie. */
 export interface LogReader {

@@ -5,11 +5,15 @@ import { HASH_LENGTH, writeLeafHash } from "../tlog/merkle.ts";
 import type { ReportBuilder } from "./report.ts";
 import { type LeafWindow, NO_KIND, UNKNOWN_LEAF } from "./tree-check.ts";
 
-/** Rows that the store refused: they count as present where the bytes that were kept of them are what was sealed. */
-export type QuarantinedRows = ReadonlyMap<
-  number,
-  { readonly kind: Kind; readonly rowHash: Uint8Array }
->;
+/** A row that is kept beside the tables. It counts as present where it is what was sealed. */
+export interface KeptRow {
+  readonly leafIndex: number;
+  readonly kind: Kind;
+  readonly rowHash: Uint8Array;
+}
+
+/** Rows that are kept beside the tables: those with indexes in [from, to), and perhaps others. */
+export type KeptRows = (from: number, to: number) => AsyncIterable<KeptRow>;
 
 /** The rows of all tables in a range of leaf indexes, on their way from the store. */
 export type RowReading = readonly {
@@ -38,14 +42,14 @@ interface Checked {
  */
 export class RowCheck {
   readonly #rows: RowSource;
-  readonly #quarantined: QuarantinedRows;
+  readonly #kept: KeptRows;
   readonly #report: ReportBuilder;
-  readonly #leaf = new LeafHasher();
+  readonly #matcher = new RowMatcher();
   #young: Checked[] = [];
 
-  constructor(rows: RowSource, quarantined: QuarantinedRows, report: ReportBuilder) {
+  constructor(rows: RowSource, kept: KeptRows, report: ReportBuilder) {
     this.#rows = rows;
-    this.#quarantined = quarantined;
+    this.#kept = kept;
     this.#report = report;
   }
 
@@ -66,11 +70,11 @@ export class RowCheck {
     for (const { table, kind, batches } of reading) {
       for await (const batch of batches) {
         this.#report.records += batch.indexes.length;
-        this.#leaf.take(kind, batch.rowHashes);
+        this.#matcher.take(kind, batch.rowHashes);
         for (let i = 0; i < batch.indexes.length; i++) {
           const leafIndex = Number(batch.indexes[i]);
           const at = leafIndex - window.from;
-          if (!this.#leaf.matches(i, window.hashes, at)) wrong.push({ leafIndex, table, kind });
+          if (!this.#matcher.matches(i, window, at)) wrong.push({ leafIndex, table, kind });
           else if (state[at] === STATE.none) state[at] = STATE.holds;
           else
             this.#report.add("row_duplicated", "the row is there more than once", leafIndex, table);
@@ -89,11 +93,12 @@ export class RowCheck {
     const missing: number[] = [];
     for (let at = 0; at < count; at++) {
       if (state[at] !== STATE.none || window.kinds[at] === UNKNOWN_LEAF) continue;
-      if (this.#isQuarantined(window, at)) this.#report.records++;
-      else missing.push(window.from + at);
+      missing.push(window.from + at);
     }
-    this.#young.push({ window, missing });
-    if (this.#young.length > YOUNG_WINDOWS) this.#reportMissing(this.#young.shift()!);
+    const checked = { window, missing };
+    await this.#dropKept(checked);
+    this.#young.push(checked);
+    if (this.#young.length > YOUNG_WINDOWS) await this.#reportMissing(this.#young.shift()!);
   }
 
   /** Does every index of the newest windows have its row? */
@@ -109,12 +114,12 @@ export class RowCheck {
       const still = new Set(missing);
       for (const { table, kind, batches } of this.begin(missing[0]!, missing.at(-1)! + 1)) {
         for await (const batch of batches) {
-          this.#leaf.take(kind, batch.rowHashes);
+          this.#matcher.take(kind, batch.rowHashes);
           for (let i = 0; i < batch.indexes.length; i++) {
             const leafIndex = Number(batch.indexes[i]);
             if (!still.delete(leafIndex)) continue;
             this.#report.records++;
-            if (!this.#leaf.matches(i, window.hashes, leafIndex - window.from))
+            if (!this.#matcher.matches(i, window, leafIndex - window.from))
               this.#report.add("row_changed", CHANGED, leafIndex, table);
           }
         }
@@ -124,11 +129,13 @@ export class RowCheck {
   }
 
   /** Reports the rows that are missing for good. */
-  finish(): void {
-    for (const checked of this.#young) this.#reportMissing(checked);
+  async finish(): Promise<void> {
+    for (const checked of this.#young) await this.#reportMissing(checked);
   }
 
-  #reportMissing({ window, missing }: Checked): void {
+  async #reportMissing(checked: Checked): Promise<void> {
+    await this.#dropKept(checked);
+    const { window, missing } = checked;
     const tables = new Map<number, string>(
       this.#rows.tables.map(({ table, kind }) => [kind, table]),
     );
@@ -139,11 +146,19 @@ export class RowCheck {
     }
   }
 
-  #isQuarantined(window: LeafWindow, at: number): boolean {
-    const kept = this.#quarantined.get(window.from + at);
-    if (kept === undefined) return false;
-    this.#leaf.take(kept.kind, kept.rowHash);
-    return this.#leaf.matches(0, window.hashes, at);
+  /** Of the rows that no table holds, those that are kept elsewhere are not missing. */
+  async #dropKept(checked: Checked): Promise<void> {
+    const { window, missing } = checked;
+    if (missing.length === 0) return;
+    const still = new Set(missing);
+    for await (const { leafIndex, kind, rowHash } of this.#kept(missing[0]!, missing.at(-1)! + 1)) {
+      if (!still.has(leafIndex)) continue;
+      this.#matcher.take(kind, rowHash);
+      if (!this.#matcher.matches(0, window, leafIndex - window.from)) continue;
+      still.delete(leafIndex);
+      this.#report.records++;
+    }
+    checked.missing = [...still];
   }
 }
 
@@ -165,8 +180,8 @@ function begun(batches: AsyncIterable<LeafBatch>): AsyncIterable<LeafBatch> {
   };
 }
 
-/** Hashes rows' entries into leaves, in buffers of its own. */
-class LeafHasher {
+/** Compares rows with what is sealed, in buffers of its own. */
+class RowMatcher {
   readonly #entry = Buffer.alloc(ENTRY_LENGTH);
   readonly #leaf = Buffer.alloc(HASH_LENGTH);
   #rowHashes: Buffer = Buffer.alloc(0);
@@ -178,10 +193,23 @@ class LeafHasher {
     this.#rowHashes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length);
   }
 
-  /** Does row number `i` give leaf number `at` of `leaves`? */
-  matches(i: number, leaves: Buffer, at: number): boolean {
-    writeEntry(this.#entry, 0, this.#kind, this.#rowHashes, i * HASH_LENGTH);
+  /** Is row number `i` the one that is sealed at number `at` of `window`? */
+  matches(i: number, window: LeafWindow, at: number): boolean {
+    const from = at * HASH_LENGTH;
+    const rowAt = i * HASH_LENGTH;
+    if (window.kinds[at] === this.#kind)
+      return (
+        this.#rowHashes.compare(
+          window.hashes,
+          from,
+          from + HASH_LENGTH,
+          rowAt,
+          rowAt + HASH_LENGTH,
+        ) === 0
+      );
+    if (window.kinds[at] !== NO_KIND) return false;
+    writeEntry(this.#entry, 0, this.#kind, this.#rowHashes, rowAt);
     writeLeafHash(this.#leaf, 0, this.#entry, 0, ENTRY_LENGTH);
-    return this.#leaf.compare(leaves, at * HASH_LENGTH, (at + 1) * HASH_LENGTH) === 0;
+    return this.#leaf.compare(window.hashes, from, from + HASH_LENGTH) === 0;
   }
 }

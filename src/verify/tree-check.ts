@@ -1,7 +1,7 @@
 import { equalBytes, toHex } from "../core/bytes.ts";
 import { TreeBuilder } from "../tlog/builder.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
-import { decodeEntry } from "../tlog/entry.ts";
+import { ENTRY_LENGTH, ENTRY_VERSION } from "../tlog/entry.ts";
 import { HASH_LENGTH, subtreeHash, writeLeafHash } from "../tlog/merkle.ts";
 import { treeRoot } from "../tlog/prove.ts";
 import { decodeBundle, TILE_WIDTH, tileHashReader, tileWidth, type Tile } from "../tlog/tiles.ts";
@@ -10,7 +10,7 @@ import type { ReportBuilder } from "./report.ts";
 
 /** Bundles that are read at the same time. */
 const READ_AHEAD = 32;
-/** The entry cannot be read, but its leaf hash is known. */
+/** The entry is missing or was changed, but its leaf hash is known. */
 export const NO_KIND = 0;
 /** Neither the entry nor its leaf hash is known: nothing can be said of the row. */
 export const UNKNOWN_LEAF = 0xff;
@@ -21,16 +21,17 @@ const NO_LEAVES = Buffer.alloc(0);
 export interface LeafWindow {
   readonly from: number;
   readonly to: number;
-  /** Leaf hashes, 32 bytes each: those that lead to the signed root, where that can be told. */
-  readonly hashes: Buffer;
   /** Kind of each entry, or NO_KIND, or UNKNOWN_LEAF. */
   readonly kinds: Uint8Array;
+  /** 32 bytes each: the row hash that stands in the entry, or the leaf hash where there is no entry. */
+  readonly hashes: Buffer;
 }
 
-/** The entries of a bundle, hashed. */
+/** The entries of a bundle. */
 interface Entries {
   readonly leaves: Buffer;
   readonly kinds: Uint8Array;
+  readonly rowHashes: Buffer;
 }
 
 /**
@@ -141,11 +142,14 @@ export class TreeCheck {
       );
     }
     this.#edge = tile.width === TILE_WIDTH ? NO_LEAVES : leaves;
-    leaves.copy(window.hashes, (start + old - window.from) * HASH_LENGTH, old * HASH_LENGTH);
     for (let i = old; i < tile.width; i++) {
-      window.kinds[start + i - window.from] =
-        found === null ? UNKNOWN_LEAF : (entries?.kinds[i] ?? NO_KIND);
-      this.#builder.append(leaves, i * HASH_LENGTH);
+      const at = start + i - window.from;
+      const from = i * HASH_LENGTH;
+      const kind = found === null ? UNKNOWN_LEAF : kindAt(entries, i, found);
+      const hash = kind === NO_KIND || kind === UNKNOWN_LEAF ? leaves : entries!.rowHashes;
+      window.kinds[at] = kind;
+      hash.copy(window.hashes, at * HASH_LENGTH, from, from + HASH_LENGTH);
+      this.#builder.append(leaves, from);
       if (this.#isWhole && this.#wanted.has(this.size))
         this.#roots.set(this.size, this.#builder.root());
     }
@@ -195,16 +199,21 @@ export class TreeCheck {
       return null;
     }
     const leaves = Buffer.alloc(width * HASH_LENGTH);
+    const rowHashes = Buffer.alloc(width * HASH_LENGTH);
     const kinds = new Uint8Array(width);
     const bytes = Buffer.from(bundle.buffer, bundle.byteOffset, bundle.length);
     let at = 0;
     for (const [i, entry] of entries.entries()) {
       at += 2;
-      writeLeafHash(leaves, i * HASH_LENGTH, bytes, at, at + entry.length);
-      at += entry.length;
-      kinds[i] = kindOf(entry);
+      const end = at + entry.length;
+      writeLeafHash(leaves, i * HASH_LENGTH, bytes, at, end);
+      if (entry.length === ENTRY_LENGTH && bytes[at] === ENTRY_VERSION) {
+        kinds[i] = bytes[at + 1]!;
+        bytes.copy(rowHashes, i * HASH_LENGTH, at + 2, end);
+      }
+      at = end;
     }
-    return { leaves, kinds };
+    return { leaves, kinds, rowHashes };
   }
 
   #readHashes({ index, width }: Tile, bytes: Uint8Array | null): Buffer | null {
@@ -258,10 +267,12 @@ export class TreeCheck {
   }
 }
 
-function kindOf(entry: Uint8Array): number {
-  try {
-    return decodeEntry(entry).kind;
-  } catch {
-    return NO_KIND;
-  }
+/** Kind of entry `i`, where it is the one that its leaf was made from. */
+function kindAt(entries: Entries | null, i: number, leaves: Buffer): number {
+  if (entries === null) return NO_KIND;
+  const from = i * HASH_LENGTH;
+  const isSealed =
+    entries.leaves === leaves ||
+    entries.leaves.compare(leaves, from, from + HASH_LENGTH, from, from + HASH_LENGTH) === 0;
+  return isSealed ? entries.kinds[i]! : NO_KIND;
 }

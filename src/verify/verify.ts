@@ -1,14 +1,15 @@
 import assert from "node:assert";
 import { setTimeout } from "node:timers/promises";
-import { equalBytes } from "../core/bytes.ts";
+import { equalBytes, toHex } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { RowSource } from "../core/verification.ts";
 import { type Checkpoint, openCheckpoint } from "../tlog/checkpoint.ts";
 import type { VerifierKey } from "../tlog/note.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
 import { TILE_WIDTH } from "../tlog/tiles.ts";
 import type { LogReader } from "./log-reader.ts";
 import { type Report, ReportBuilder } from "./report.ts";
-import { type QuarantinedRows, RowCheck } from "./row-check.ts";
+import { type KeptRows, RowCheck } from "./row-check.ts";
 import { TreeCheck } from "./tree-check.ts";
 
 export interface VerifyOptions {
@@ -18,7 +19,8 @@ export interface VerifyOptions {
   /** The log's origin and the keys that may have signed its checkpoints. */
   readonly origin: string;
   readonly keys: readonly VerifierKey[];
-  readonly quarantined?: QuarantinedRows;
+  /** Rows that are kept beside the tables; none unless said otherwise. */
+  readonly kept?: KeptRows;
   /**
    * How long rows may take to arrive, in milliseconds: beside a running server the newest rows are sealed but not yet stored, or stored but not yet sealed.
    * 0 when no server runs.
@@ -57,12 +59,12 @@ class Verification {
   readonly #rowCheck: RowCheck | null;
 
   constructor(options: VerifyOptions, report: ReportBuilder) {
-    const { rows, quarantined = new Map(), windowLeaves = DEFAULT_WINDOW_LEAVES } = options;
+    const { rows, kept = nothingKept, windowLeaves = DEFAULT_WINDOW_LEAVES } = options;
     assert(windowLeaves > 0 && windowLeaves % TILE_WIDTH === 0, "whole bundles in a window");
     this.#options = options;
     this.#report = report;
     this.#windowLeaves = windowLeaves;
-    this.#rowCheck = rows === null ? null : new RowCheck(rows, quarantined, report);
+    this.#rowCheck = rows === null ? null : new RowCheck(rows, kept, report);
   }
 
   async run(): Promise<void> {
@@ -84,7 +86,7 @@ class Verification {
       await setTimeout(POLL_MS);
       await this.#rowCheck.checkMissing();
     }
-    this.#rowCheck.finish();
+    await this.#rowCheck.finish();
     this.#checkStored(stored, checkpoint, tree);
     this.#report.findings = await rows.findings();
   }
@@ -122,20 +124,25 @@ class Verification {
   /** Rows whose index the tree does not have: beside a running server they are sealed within moments, and the tree is checked on to there. */
   async #checkBeyond(rows: RowSource, tree: TreeCheck, deadline: number): Promise<void> {
     const beyond = await rowsBeyond(rows, tree.size);
-    const isBeyond = (row: BeyondRow): boolean => row.leafIndex >= tree.size;
-    while (beyond.some(isBeyond) && Date.now() < deadline) {
+    const isSealed = (): boolean => beyond.every(({ leafIndex }) => leafIndex < tree.size);
+    while (!isSealed() && Date.now() < deadline) {
       await setTimeout(POLL_MS);
       const newer = await this.#readCheckpoint();
-      if (newer === null || newer.size < tree.size) {
-        if (newer !== null)
-          this.#rolledBack(`a checkpoint of ${tree.size} leaves was published`, newer.size);
+      if (newer === null) break;
+      if (newer.size < tree.size) {
+        this.#rolledBack(`a checkpoint of ${tree.size} leaves was published`, newer.size);
         break;
       }
       if (newer.size > tree.size) await this.#advance(tree, newer);
     }
+    if (isSealed()) return;
+    const known = new Set<string>();
+    for await (const row of (this.#options.kept ?? nothingKept)(tree.size, Infinity))
+      known.add(identify(row.leafIndex, row.kind, row.rowHash));
     const detail = `the row has an index beyond the ${tree.size} leaves of the newest checkpoint: it was never sealed`;
-    for (const { leafIndex, table } of beyond.filter(isBeyond))
-      this.#report.add("row_added", detail, leafIndex, table);
+    for (const { leafIndex, table, identity } of beyond)
+      if (leafIndex >= tree.size && !known.has(identity))
+        this.#report.add("row_added", detail, leafIndex, table);
   }
 
   /** Each checkpoint in the store must be signed, and signed over this tree: a larger one shows that the log was taken back, another root that it forked. */
@@ -173,16 +180,31 @@ class Verification {
 interface BeyondRow {
   readonly leafIndex: number;
   readonly table: string;
+  readonly identity: string;
 }
 
 /** Rows from `size` on, as they are now; of too many in a table those with the highest indexes, which are the least likely to be sealed soon. */
 async function rowsBeyond(rows: RowSource, size: number): Promise<BeyondRow[]> {
   const beyond: BeyondRow[] = [];
-  for (const { table } of rows.tables) {
-    let indexes: number[] = [];
-    for await (const batch of rows.leaves(table, size, Number.POSITIVE_INFINITY))
-      indexes = [...indexes, ...Array.from(batch.indexes, Number)].slice(-MAX_BEYOND);
-    for (const leafIndex of indexes) beyond.push({ leafIndex, table });
+  for (const { table, kind } of rows.tables) {
+    let newest: BeyondRow[] = [];
+    for await (const { indexes, rowHashes } of rows.leaves(table, size, Infinity)) {
+      const batch = Array.from(indexes, Number).map((leafIndex, i) => {
+        const rowHash = rowHashes.subarray(i * HASH_LENGTH, (i + 1) * HASH_LENGTH);
+        return { leafIndex, table, identity: identify(leafIndex, kind, rowHash) };
+      });
+      newest = [...newest, ...batch]
+        .sort((a, b) => a.leafIndex - b.leafIndex)
+        .slice(-MAX_BEYOND);
+    }
+    beyond.push(...newest);
   }
   return beyond;
 }
+
+/** What a row has to share with a kept one to be the same. */
+function identify(leafIndex: number, kind: number, rowHash: Uint8Array): string {
+  return `${leafIndex} ${kind} ${toHex(rowHash)}`;
+}
+
+async function* nothingKept(): AsyncGenerator<never> {}

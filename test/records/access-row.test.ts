@@ -31,7 +31,7 @@ function createEncoder(): RequestEncoder {
 function written(name: string, value: unknown): unknown {
   if (typeof value === "bigint") return String(value);
   if (typeof value === "string") {
-    return Buffer.from(value, "latin1").toString(name.endsWith("Address") && value.length === 16 ? "hex" : "utf8");
+    return Buffer.from(value, "latin1").toString(/^(Peer|Local)Address$/.test(name) ? "hex" : "utf8");
   }
   if (Array.isArray(value)) return value.map((item) => written("", item));
   return value;
