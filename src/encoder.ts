@@ -88,7 +88,11 @@ export class RequestEncoder {
    * Rows of an ExportLogsServiceRequest (`signal` logs) or ExportTraceServiceRequest (traces) in protobuf.
    * Throws: BAD_REQUEST when the message cannot be read; BODY_TOO_LARGE when it has too many records or they grow too large.
    */
-  async encode(signal: "logs" | "traces", body: Uint8Array, received: ReceivedFields): Promise<EncodedRequest> {
+  async encode(
+    signal: "logs" | "traces",
+    body: Uint8Array,
+    received: ReceivedFields,
+  ): Promise<EncodedRequest> {
     const envelope = indexRequest(body, MAX_RECORDS);
     const space = this.#idle.pop() ?? new Workspace(this.#pool);
     try {
@@ -101,7 +105,13 @@ export class RequestEncoder {
     }
   }
 
-  async #encodeRecords(signal: "logs" | "traces", body: Uint8Array, envelope: Envelope, received: ReceivedFields, space: Workspace): Promise<EncodedRequest> {
+  async #encodeRecords(
+    signal: "logs" | "traces",
+    body: Uint8Array,
+    envelope: Envelope,
+    received: ReceivedFields,
+    space: Workspace,
+  ): Promise<EncodedRequest> {
     const { logId, normaliser, maxRecordBytes, maxEncodedBytes } = this.#options;
     const isLogs = signal === "logs";
     const mainHead = new RowHead(logId, isLogs ? KINDS.log : KINDS.span, received);
@@ -136,7 +146,16 @@ export class RequestEncoder {
           const shape = this.#logShapes.find(body, log.attributes);
           if (normaliser.recognise(log, shape, traits!)) {
             section = access;
-            writeAccessRow(section, accessHead, normaliser.draft, log, shape, columns!, received.receivedAtNs, values);
+            writeAccessRow(
+              section,
+              accessHead,
+              normaliser.draft,
+              log,
+              shape,
+              columns!,
+              received.receivedAtNs,
+              values,
+            );
           } else {
             writeLogRow(section, mainHead, log, shape, columns!, received.receivedAtNs, values);
           }
@@ -158,10 +177,15 @@ export class RequestEncoder {
       }
       section.close();
       if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
-        throw new MeshproofError("BODY_TOO_LARGE", `expected the records of a request to take at most ${maxEncodedBytes} bytes as rows, got more after ${i + 1} of ${envelope.count} records`);
+        throw new MeshproofError(
+          "BODY_TOO_LARGE",
+          `expected the records of a request to take at most ${maxEncodedBytes} bytes as rows, got more after ${i + 1} of ${envelope.count} records`,
+        );
       }
     }
-    const sections = [access, logs, spans].filter((builder) => builder.count > 0).map((builder) => builder.take());
+    const sections = [access, logs, spans]
+      .filter((builder) => builder.count > 0)
+      .map((builder) => builder.take());
     return { sections, rejected, message, cut };
   }
 }
@@ -171,7 +195,11 @@ function encodeScope(scope: ScopeView, scopeNumber: number, values: ValueWriter)
   try {
     return encodeScopeColumns(scope, values);
   } catch (error) {
-    if (error instanceof WireError) throw new MeshproofError("BAD_REQUEST", `expected resource and scope number ${scopeNumber} to be protobuf: ${error.message}`);
+    if (error instanceof WireError)
+      throw new MeshproofError(
+        "BAD_REQUEST",
+        `expected resource and scope number ${scopeNumber} to be protobuf: ${error.message}`,
+      );
     throw error;
   }
 }

@@ -43,9 +43,14 @@ export class Housekeeping {
     await this.#seal("start", detail);
     this.#lastIndex = this.#options.nextIndex();
     this.#timer = setInterval(() => {
-      this.#running = this.#running.then(() => this.#minute()).catch((error: unknown) => {
-        this.#options.logger.error({ err: error }, "findings and counts could not be sealed; they are kept for the next minute");
-      });
+      this.#running = this.#running
+        .then(() => this.#minute())
+        .catch((error: unknown) => {
+          this.#options.logger.error(
+            { err: error },
+            "findings and counts could not be sealed; they are kept for the next minute",
+          );
+        });
     }, MINUTE_MS);
     this.#timer.unref();
   }
@@ -60,7 +65,8 @@ export class Housekeeping {
 
   async #minute(): Promise<void> {
     await this.#sealOpen(nowNanos());
-    if (this.#options.nextIndex() === this.#lastIndex) await this.#seal("heartbeat", this.#options.totals());
+    if (this.#options.nextIndex() === this.#lastIndex)
+      await this.#seal("heartbeat", this.#options.totals());
     this.#lastIndex = this.#options.nextIndex();
   }
 
@@ -73,7 +79,15 @@ export class Housekeeping {
     const sections: RowSection[] = [];
     if (findings.length > 0) sections.push(findingSection(logId, findings));
     if (duplicates > 0) {
-      sections.push(controlSection(logId, [{ timestampNs: now, controlKind: "deduplicated_batches", detail: { count: String(duplicates) } }]));
+      sections.push(
+        controlSection(logId, [
+          {
+            timestampNs: now,
+            controlKind: "deduplicated_batches",
+            detail: { count: String(duplicates) },
+          },
+        ]),
+      );
     }
     if (sections.length === 0) return;
     try {

@@ -23,23 +23,46 @@ export interface LogBirth {
  * It is kept in `state/log-id`, since the journal lets go of row 0; a crash before that file is written leaves row 0 in the journal.
  * Throws: LOG_INCONSISTENT when neither holds it.
  */
-export async function openLogId(dataDirectory: string, journal: Journal, birth: LogBirth): Promise<string> {
+export async function openLogId(
+  dataDirectory: string,
+  journal: Journal,
+  birth: LogBirth,
+): Promise<string> {
   const path = join(dataDirectory, "state", "log-id");
   const known = (await readFileIfAny(path))?.trim();
   if (known !== undefined && LOG_ID.test(known)) return known;
   if (known !== undefined || journal.firstIndex > 0) {
-    throw new MeshproofError("LOG_INCONSISTENT", `${path}: expected the 16 hex digits of the log's ID, got ${known ?? "no file"}; restore it from a copy of the data directory`);
+    throw new MeshproofError(
+      "LOG_INCONSISTENT",
+      `${path}: expected the 16 hex digits of the log's ID, got ${known ?? "no file"}; restore it from a copy of the data directory`,
+    );
   }
-  const logId = journal.nextIndex === 0 ? await sealRowZero(journal, birth) : await readRowZero(journal);
+  const logId =
+    journal.nextIndex === 0 ? await sealRowZero(journal, birth) : await readRowZero(journal);
   await replaceFile(path, `${logId}\n`, 0o600);
   return logId;
 }
 
-async function sealRowZero(journal: Journal, { origin, verifierKey, nowNs }: LogBirth): Promise<string> {
-  const section = controlSection(UNKNOWN_LOG_ID, [{ timestampNs: nowNs, controlKind: "log_created", detail: { origin, verifier_key: verifierKey } }]);
+async function sealRowZero(
+  journal: Journal,
+  { origin, verifierKey, nowNs }: LogBirth,
+): Promise<string> {
+  const section = controlSection(UNKNOWN_LOG_ID, [
+    {
+      timestampNs: nowNs,
+      controlKind: "log_created",
+      detail: { origin, verifier_key: verifierKey },
+    },
+  ]);
   const logId = logIdOf(section);
   for (let i = 0; i < LOG_ID_LENGTH; i++) section.bytes[1 + i] = logId.charCodeAt(i);
-  const meta = { signal: "internal", key: null, receivedAtNs: nowNs, rejected: 0, message: "" } as const;
+  const meta = {
+    signal: "internal",
+    key: null,
+    receivedAtNs: nowNs,
+    rejected: 0,
+    message: "",
+  } as const;
   await journal.append({ sections: [section] }, meta).durable;
   return logId;
 }
@@ -50,7 +73,10 @@ async function readRowZero(journal: Journal): Promise<string> {
     if (section?.kind === KINDS.control) return logIdOf(section);
     break;
   }
-  throw new MeshproofError("LOG_INCONSISTENT", "expected the journal to begin with the record that opens the log");
+  throw new MeshproofError(
+    "LOG_INCONSISTENT",
+    "expected the journal to begin with the record that opens the log",
+  );
 }
 
 function logIdOf(section: RowSection): string {

@@ -49,7 +49,8 @@ export class Pipeline implements OtlpConsumer {
   /** Resolves when the request's records are durable, or were so already. Throws: MeshproofError when none of them was taken. */
   async consume(request: OtlpRequest): Promise<ExportResult> {
     const { deduplication, observer } = this.#parts;
-    if (deduplication === null || NEVER_RESENDS.test(request.userAgent)) return this.#take(request, null);
+    if (deduplication === null || NEVER_RESENDS.test(request.userAgent))
+      return this.#take(request, null);
     const key = await deduplicationKey(request);
     const claim = deduplication.claim(key);
     if (claim.state !== "new") {
@@ -89,7 +90,13 @@ export class Pipeline implements OtlpConsumer {
 
   /** Seals rows of our own: control records, findings, links. They may use the journal's reserve. */
   async seal(sections: readonly RowSection[], nowNs: bigint): Promise<void> {
-    const meta = { signal: "internal", key: null, receivedAtNs: nowNs, rejected: 0, message: "" } as const;
+    const meta = {
+      signal: "internal",
+      key: null,
+      receivedAtNs: nowNs,
+      rejected: 0,
+      message: "",
+    } as const;
     await this.#parts.journal.append({ sections }, meta, { reserve: true }).durable;
   }
 }

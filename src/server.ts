@@ -58,25 +58,40 @@ const RECEIVER_GRACE_MS = 10_000;
 const STORE_GRACE_MS = 20_000;
 /** A request's rows may take so many times the bound of its body. */
 const MAX_ENCODED_FACTOR = 4;
+/** A request is one frame of the journal, and must fit beside others. */
+const MAX_FRAME_SHARE = 0.5;
 /** Below this share of the journal's bound records can still be taken, but not for long: health says so before senders are refused. */
 const JOURNAL_ALARM = 0.95;
 /** A store that refuses for longer than this is down; a shorter hiccup is not worth an alarm. */
 const STORE_ALARM_MS = 5_000;
 /** A checkpoint that is this many intervals late means that sealing is stuck. */
 const LATE_INTERVALS = 30;
-const VERSION = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
-const KIND_NAMES = new Map<Kind, KindName>(Object.entries(TABLES).map(([name, { kind }]) => [kind, name as KindName]));
-const KIND_OF_TABLE = new Map<string, KindName>(Object.entries(TABLES).map(([name, table]) => [table.name, name as KindName]));
+const VERSION = (
+  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  }
+).version;
+const KIND_NAMES = new Map<Kind, KindName>(
+  Object.entries(TABLES).map(([name, { kind }]) => [kind, name as KindName]),
+);
+const KIND_OF_TABLE = new Map<string, KindName>(
+  Object.entries(TABLES).map(([name, table]) => [table.name, name as KindName]),
+);
 
 /**
  * Builds every part from the configuration, from the store up to the ports, and starts to serve.
  * Throws: MeshproofError when a part cannot be opened; those that were open are closed again.
  */
-export async function startServer(config: Config, { logger }: { logger: Logger }): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  { logger }: { logger: Logger },
+): Promise<RunningServer> {
   const closers: (() => Promise<unknown>)[] = [];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.splice(0).reverse()) {
-      await close().catch((error: unknown) => logger.error({ err: error }, "a part did not close cleanly"));
+      await close().catch((error: unknown) =>
+        logger.error({ err: error }, "a part did not close cleanly"),
+      );
     }
   };
   try {
@@ -87,7 +102,12 @@ export async function startServer(config: Config, { logger }: { logger: Logger }
   }
 }
 
-async function build(config: Config, logger: Logger, closers: (() => Promise<unknown>)[], closeAll: () => Promise<void>): Promise<RunningServer> {
+async function build(
+  config: Config,
+  logger: Logger,
+  closers: (() => Promise<unknown>)[],
+  closeAll: () => Promise<void>,
+): Promise<RunningServer> {
   const { directory, max_size: journalBytes } = config.storage;
   const { normalise, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
@@ -97,8 +117,13 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
   const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
   const onFatal = (error: MeshproofError): void => fail(error);
 
-  const metrics = new Metrics({ withoutTypeSuffix: config.service.telemetry.metrics.without_type_suffix });
-  const tokens = tokenFile.file === "" ? null : parseTokens(readNamed(tokenFile.file).toString("utf8"), tokenFile.file);
+  const metrics = new Metrics({
+    withoutTypeSuffix: config.service.telemetry.metrics.without_type_suffix,
+  });
+  const tokens =
+    tokenFile.file === ""
+      ? null
+      : parseTokens(readNamed(tokenFile.file).toString("utf8"), tokenFile.file);
 
   // The log: signer, tree, journal.
   const signer = await openSigner({ config: seal.signer, origin: seal.origin, directory, logger });
@@ -121,7 +146,13 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
   });
   closers.push(() => sealer.close());
 
-  const deduplication = http.deduplication.window === 0 ? null : new DeduplicationWindow({ windowMs: http.deduplication.window, maxKeys: http.deduplication.max_keys });
+  const deduplication =
+    http.deduplication.window === 0
+      ? null
+      : new DeduplicationWindow({
+          windowMs: http.deduplication.window,
+          maxKeys: http.deduplication.max_keys,
+        });
   let follow: (batch: PlacedBatch) => void = () => {};
   const journal = await Journal.open({
     directory: join(directory, "journal"),
@@ -133,10 +164,15 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
     onFatal,
     onDurable: (batch) => follow(batch),
     onSynced: (seconds) => metrics.journalSynced(seconds),
-    onRecoveredKey: ({ key, receivedAtNs, rejected, message }) => deduplication?.restore(key, Number(receivedAtNs / 1_000_000n), { rejected, message }),
+    onRecoveredKey: ({ key, receivedAtNs, rejected, message }) =>
+      deduplication?.restore(key, Number(receivedAtNs / 1_000_000n), { rejected, message }),
   });
   closers.push(() => journal.close());
-  const logId = await openLogId(directory, journal, { origin: seal.origin, verifierKey: sealer.verifierKey, nowNs: nowNanos() });
+  const logId = await openLogId(directory, journal, {
+    origin: seal.origin,
+    verifierKey: sealer.verifierKey,
+    nowNs: nowNanos(),
+  });
   await sealer.recover(journal.frames(sealer.replayFrom));
 
   // The store.
@@ -146,7 +182,8 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
   closers.push(() => writerClient.close());
   const stopping = new AbortController();
   const tables = prepareTables(store, clickhouse, logger, stopping.signal);
-  if (store.engine === null) tables.catch((error: unknown) => stopping.signal.aborted || fail(error));
+  if (store.engine === null)
+    tables.catch((error: unknown) => stopping.signal.aborted || fail(error));
   else await tables;
   recorder = new CheckpointRecorder({ client: writerClient, logId, logger });
   closers.push(() => recorder.close());
@@ -155,7 +192,13 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
   closers.push(() => quarantine.close());
   let storeFailingSinceMs = 0;
   const writer = new StoreWriter({
-    store: createRowStore({ client: writerClient, logId, database: clickhouse.database, ...(clickhouse.cluster === "" ? {} : { cluster: clickhouse.cluster }), logger }),
+    store: createRowStore({
+      client: writerClient,
+      logId,
+      database: clickhouse.database,
+      ...(clickhouse.cluster === "" ? {} : { cluster: clickhouse.cluster }),
+      logger,
+    }),
     logId,
     backlog: (fromIndex) => journal.frames(fromIndex),
     quarantine,
@@ -164,7 +207,18 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
       metrics.rowsQuarantined(KIND_OF_TABLE.get(table)!, 1);
       const now = nowNanos();
       ledger.note("quarantined", table, now, 1, reason, [leafIndex]);
-      await pipeline.seal([controlSection(logId, [{ timestampNs: now, controlKind: "quarantined", detail: { table, leaf_index: String(leafIndex), reason } }])], now);
+      await pipeline.seal(
+        [
+          controlSection(logId, [
+            {
+              timestampNs: now,
+              controlKind: "quarantined",
+              detail: { table, leaf_index: String(leafIndex), reason },
+            },
+          ]),
+        ],
+        now,
+      );
     },
     onAttempt: ({ table, rows, durationMs, failed: hasFailed }) => {
       const kind = KIND_OF_TABLE.get(table)!;
@@ -185,15 +239,31 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
   follow = (batch) => {
     sealer.append(batch);
     writer.add(batch);
-    for (const { kind, count } of batch.sections) metrics.recorded(KIND_NAMES.get(kind)!, "", count);
+    for (const { kind, count } of batch.sections)
+      metrics.recorded(KIND_NAMES.get(kind)!, "", count);
   };
   release = () => {
-    journal.release(Math.min(sealer.durableThrough, sealer.publishedSize, writer.storedThrough)).catch(() => {}); // a failing journal calls onFatal
+    journal
+      .release(Math.min(sealer.durableThrough, sealer.publishedSize, writer.storedThrough))
+      .catch(() => {}); // a failing journal calls onFatal
   };
 
   // Requests.
-  const normaliser = new Normaliser({ redact: { queryParameters: normalise.redact.query_parameters, headers: normalise.redact.headers } });
-  const encoder = new RequestEncoder({ logId, normaliser, maxRecordBytes: normalise.max_record_size, maxEncodedBytes: http.max_request_body_size * MAX_ENCODED_FACTOR });
+  const normaliser = new Normaliser({
+    redact: {
+      queryParameters: normalise.redact.query_parameters,
+      headers: normalise.redact.headers,
+    },
+  });
+  const encoder = new RequestEncoder({
+    logId,
+    normaliser,
+    maxRecordBytes: normalise.max_record_size,
+    maxEncodedBytes: Math.min(
+      http.max_request_body_size * MAX_ENCODED_FACTOR,
+      journalBytes * MAX_FRAME_SHARE,
+    ),
+  });
   const pipeline: Pipeline = new Pipeline({
     encoder,
     journal,
@@ -213,24 +283,52 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
     logId,
     ledger,
     seal: (sections, nowNs) => pipeline.seal(sections, nowNs),
-    totals: () => ({ records: String(journal.nextIndex), signed: String(sealer.signedSize), stored: String(writer.storedThrough), uptime_ms: String(Date.now() - startedAtMs), clock_ns: String(nowNanos()) }),
+    totals: () => ({
+      records: String(journal.nextIndex),
+      signed: String(sealer.signedSize),
+      stored: String(writer.storedThrough),
+      uptime_ms: String(Date.now() - startedAtMs),
+      clock_ns: String(nowNanos()),
+    }),
     nextIndex: () => journal.nextIndex,
     logger,
   });
-  await housekeeping.start({ version: VERSION, config_sha256: configHash(config), node: process.version, origin: seal.origin });
+  await housekeeping.start({
+    version: VERSION,
+    config_sha256: configHash(config),
+    node: process.version,
+    origin: seal.origin,
+  });
   closers.push(async () => {
     await housekeeping.stop();
     await sealer.checkpoint();
     await writer.drain(STORE_GRACE_MS);
-    if (writer.pendingRows > 0) logger.warn({ rows: writer.pendingRows }, "the store did not take these rows in time; they wait in the journal for the next start");
+    if (writer.pendingRows > 0)
+      logger.warn(
+        { rows: writer.pendingRows },
+        "the store did not take these rows in time; they wait in the journal for the next start",
+      );
   });
 
   const checks = () => [
-    { name: "journal", ok: journal.bytes < journalBytes * JOURNAL_ALARM, detail: `${journal.bytes} of ${journalBytes} bytes` },
-    { name: "store", ok: storeFailingSinceMs === 0 || Date.now() - storeFailingSinceMs < STORE_ALARM_MS, detail: storeFailingSinceMs === 0 ? "answers" : `failing since ${new Date(storeFailingSinceMs).toISOString()}; ${writer.pendingRows} rows wait` },
+    {
+      name: "journal",
+      ok: journal.bytes < journalBytes * JOURNAL_ALARM,
+      detail: `${journal.bytes} of ${journalBytes} bytes`,
+    },
+    {
+      name: "store",
+      ok: storeFailingSinceMs === 0 || Date.now() - storeFailingSinceMs < STORE_ALARM_MS,
+      detail:
+        storeFailingSinceMs === 0
+          ? "answers"
+          : `failing since ${new Date(storeFailingSinceMs).toISOString()}; ${writer.pendingRows} rows wait`,
+    },
     {
       name: "seal",
-      ok: sealer.size === sealer.publishedSize || Date.now() - lastPublishedMs < seal.checkpoint_interval * LATE_INTERVALS,
+      ok:
+        sealer.size === sealer.publishedSize ||
+        Date.now() - lastPublishedMs < seal.checkpoint_interval * LATE_INTERVALS,
       detail: `${sealer.size - sealer.publishedSize} records under no published checkpoint`,
     },
   ];
@@ -276,7 +374,13 @@ async function build(config: Config, logger: Logger, closers: (() => Promise<unk
       },
       aborted: ({ signal, sender }) => {
         metrics.requestRefused(signal, "ABORTED", 0);
-        ledger.note("refused_batch", sender, nowNanos(), 1, "the sender went away before the request was complete");
+        ledger.note(
+          "refused_batch",
+          sender,
+          nowNanos(),
+          1,
+          "the sender went away before the request was complete",
+        );
       },
     },
     logger,

@@ -21,7 +21,11 @@ export interface StoreConnection {
 }
 
 /** Where the embedded server and its users' passwords live below the data directory. */
-export function engineDirectories(dataDirectory: string): { readonly directory: string; readonly secretsDirectory: string; readonly logFile: string } {
+export function engineDirectories(dataDirectory: string): {
+  readonly directory: string;
+  readonly secretsDirectory: string;
+  readonly logFile: string;
+} {
   return {
     directory: join(dataDirectory, "clickhouse"),
     secretsDirectory: join(dataDirectory, "secrets"),
@@ -30,7 +34,11 @@ export function engineDirectories(dataDirectory: string): { readonly directory: 
 }
 
 /** Starts the embedded server, or makes ready to reach the remote one. Throws: ENGINE_FAILED, DIRECTORY_LOCKED, CONFIG_INVALID. */
-export async function openStore(config: ClickHouseConfig, dataDirectory: string, logger: Logger): Promise<StoreConnection> {
+export async function openStore(
+  config: ClickHouseConfig,
+  dataDirectory: string,
+  logger: Logger,
+): Promise<StoreConnection> {
   if (config.endpoint !== "embedded") return remoteStore(config);
   const engine = await EmbeddedEngine.start({
     ...engineDirectories(dataDirectory),
@@ -39,17 +47,38 @@ export async function openStore(config: ClickHouseConfig, dataDirectory: string,
     database: config.database,
     maxServerMemoryBytes: config.embedded.max_memory,
     logger,
-    onExit: ({ pid, code, signal }) => logger.error({ pid, code, signal }, "the embedded ClickHouse server ended; it is started again"),
+    onExit: ({ pid, code, signal }) =>
+      logger.error(
+        { pid, code, signal },
+        "the embedded ClickHouse server ended; it is started again",
+      ),
   });
-  return localStore(`http://127.0.0.1:${engine.httpPort}`, (user) => engine.passwords[user], engine, config);
+  return localStore(
+    `http://127.0.0.1:${engine.httpPort}`,
+    (user) => engine.passwords[user],
+    engine,
+    config,
+  );
 }
 
 /** The embedded server of another process that runs now: `verify` beside a running server. */
-export function localStore(url: string, passwordOf: (user: "writer" | "admin" | "reader") => string, engine: EmbeddedEngine | null, config: ClickHouseConfig): StoreConnection {
+export function localStore(
+  url: string,
+  passwordOf: (user: "writer" | "admin" | "reader") => string,
+  engine: EmbeddedEngine | null,
+  config: ClickHouseConfig,
+): StoreConnection {
   return {
     engine,
     url,
-    client: (user, database) => createStoreClient({ url, username: user, password: passwordOf(user), requestTimeoutMs: config.timeout, ...(database === undefined ? {} : { database }) }),
+    client: (user, database) =>
+      createStoreClient({
+        url,
+        username: user,
+        password: passwordOf(user),
+        requestTimeoutMs: config.timeout,
+        ...(database === undefined ? {} : { database }),
+      }),
     close: async () => engine?.stop(),
   };
 }
@@ -75,8 +104,16 @@ function remoteStore(config: ClickHouseConfig): StoreConnection {
   };
 }
 
-function readTls({ ca_file: ca, cert_file: cert, key_file: key }: NonNullable<ClickHouseConfig["tls"]>): NonNullable<StoreClientOptions["tls"]> {
-  return { ...(ca === "" ? {} : { ca: readNamed(ca) }), ...(cert === "" ? {} : { cert: readNamed(cert) }), ...(key === "" ? {} : { key: readNamed(key) }) };
+function readTls({
+  ca_file: ca,
+  cert_file: cert,
+  key_file: key,
+}: NonNullable<ClickHouseConfig["tls"]>): NonNullable<StoreClientOptions["tls"]> {
+  return {
+    ...(ca === "" ? {} : { ca: readNamed(ca) }),
+    ...(cert === "" ? {} : { cert: readNamed(cert) }),
+    ...(key === "" ? {} : { key: readNamed(key) }),
+  };
 }
 
 /** The first line of a password file. */
@@ -89,7 +126,11 @@ export function readNamed(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new MeshproofError("CONFIG_INVALID", `${path}: expected a file that can be read: ${(cause as Error).message}`, { cause });
+    throw new MeshproofError(
+      "CONFIG_INVALID",
+      `${path}: expected a file that can be read: ${(cause as Error).message}`,
+      { cause },
+    );
   }
 }
 
@@ -101,10 +142,22 @@ const RETRY_MS = 2_000;
  * Returns: a promise that resolves when the tables stand, for the remote case only when `signal` is not aborted before.
  * Throws: SCHEMA_MISMATCH; STORE_FAILED from the embedded server.
  */
-export async function prepareTables(store: StoreConnection, config: ClickHouseConfig, logger: Logger, signal: AbortSignal): Promise<void> {
+export async function prepareTables(
+  store: StoreConnection,
+  config: ClickHouseConfig,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   if (!config.create_schema) return;
-  const retention = Object.fromEntries(Object.entries(config.retention).map(([name, period]) => [name, retentionDays(period)]));
-  const schema = { database: config.database, retention, ...(config.cluster === "" ? {} : { cluster: config.cluster }), logger };
+  const retention = Object.fromEntries(
+    Object.entries(config.retention).map(([name, period]) => [name, retentionDays(period)]),
+  );
+  const schema = {
+    database: config.database,
+    retention,
+    ...(config.cluster === "" ? {} : { cluster: config.cluster }),
+    logger,
+  };
   const admin = store.client("admin");
   try {
     for (let attempt = 1; ; attempt++) {
@@ -112,9 +165,14 @@ export async function prepareTables(store: StoreConnection, config: ClickHouseCo
         await migrate(admin, schema);
         return;
       } catch (error) {
-        const isRetryable = error instanceof MeshproofError && error.code === "STORE_FAILED" && store.engine === null;
+        const isRetryable =
+          error instanceof MeshproofError && error.code === "STORE_FAILED" && store.engine === null;
         if (!isRetryable) throw error;
-        if (attempt === 1) logger.warn({ url: store.url, err: error }, "ClickHouse does not take the tables yet; records wait in the journal until it does");
+        if (attempt === 1)
+          logger.warn(
+            { url: store.url, err: error },
+            "ClickHouse does not take the tables yet; records wait in the journal until it does",
+          );
         await setTimeout(RETRY_MS, undefined, { signal });
       }
     }

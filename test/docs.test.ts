@@ -14,7 +14,8 @@ function textOf(folder: string): string {
 }
 
 t.test("generated files are current (npm run generate)", async (t) => {
-  for (const [path, generate] of Object.entries(GENERATED)) t.equal(readFileSync(join(ROOT, path), "utf8"), generate(), path);
+  for (const [path, generate] of Object.entries(GENERATED))
+    t.equal(readFileSync(join(ROOT, path), "utf8"), generate(), path);
 });
 
 t.test("every error code is thrown somewhere and tested somewhere", async (t) => {
@@ -27,11 +28,20 @@ t.test("every error code is thrown somewhere and tested somewhere", async (t) =>
 });
 
 t.test("documents link to files that exist", async (t) => {
-  const documents = ["README.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`)];
+  const documents = [
+    "README.md",
+    "CHANGELOG.md",
+    ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".md"))
+      .map((file) => `docs/${file}`),
+  ];
   for (const document of documents) {
     const text = readFileSync(join(ROOT, document), "utf8");
     for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)) {
-      t.doesNotThrow(() => readFileSync(resolve(ROOT, document, "..", target!)), `${document} links to ${target}`);
+      t.doesNotThrow(
+        () => readFileSync(resolve(ROOT, document, "..", target!)),
+        `${document} links to ${target}`,
+      );
     }
   }
 });

@@ -78,13 +78,25 @@ t.test("imports point one way", async (t) => {
     t.ok(allowed !== undefined, `src/${folder} is a folder of the layout`);
     const targetFolder = folderOf(target);
     const joins = folder === "cli" && targetFolder === "";
-    t.ok(joins || targetFolder === folder || allowed?.includes(targetFolder), `src/${one.from} may import src/${target}`);
+    t.ok(
+      joins || targetFolder === folder || allowed?.includes(targetFolder),
+      `src/${one.from} may import src/${target}`,
+    );
   }
 });
 
 t.test("each heavy dependency is imported by one file", async (t) => {
   for (const [name, owner] of Object.entries(OWNERS)) {
-    const users = new Set(imports.filter(({ specifier }) => specifier === name || (name.endsWith("/") && specifier.startsWith(name)) || specifier.startsWith(`${name}/`)).map(({ from }) => from));
+    const users = new Set(
+      imports
+        .filter(
+          ({ specifier }) =>
+            specifier === name ||
+            (name.endsWith("/") && specifier.startsWith(name)) ||
+            specifier.startsWith(`${name}/`),
+        )
+        .map(({ from }) => from),
+    );
     t.same([...users], [owner], `${name} is imported by src/${owner} alone`);
   }
 });
@@ -113,7 +125,9 @@ t.test("every module loads", async (t) => {
 });
 
 t.test("every test file stands where its subject does", async (t) => {
-  const tests = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".test.ts"));
+  const tests = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" }).filter(
+    (file) => file.endsWith(".test.ts"),
+  );
   for (const file of tests) {
     const [folder, rest] = file.split("/");
     if (rest === undefined || folder === "interop") continue;

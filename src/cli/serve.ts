@@ -100,9 +100,7 @@ function welcome(
     `http${tls === undefined ? "" : "s"}://${formatEndpoint({ host, port })}`;
   const otlpUrl = url(http.endpoint.host, ports.otlp, http.tls);
   const hasEngine = ports.clickhouseHttp !== null;
-  const storeUrl = hasEngine
-    ? url("127.0.0.1", ports.clickhouseHttp as number, undefined)
-    : store.endpoint;
+  const storeUrl = hasEngine ? url("127.0.0.1", ports.clickhouseHttp, undefined) : store.endpoint;
   const readerFile = join(config.storage.directory, "secrets", "clickhouse-reader");
   const label = (text: string): string => output.paint("dim", text);
 
@@ -139,7 +137,7 @@ function welcome(
   ]);
   output.line();
   const body = `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"${BigInt(Date.now()) * 1_000_000n}","body":{"stringValue":"hello"}}]}]}]}`;
-  const credentials = `${tokens.file === "" ? "" : '-H "Authorization: Bearer $TOKEN" '}`;
+  const credentials = tokens.file === "" ? "" : '-H "Authorization: Bearer $TOKEN" ';
   const flags = options.config.map((file) => ` --config ${file}`).join("");
   const select = `SELECT Timestamp, Body FROM ${store.database}.otel_logs`;
   output.line("Send a first record:");

@@ -4,6 +4,7 @@ import type { Config } from "../config/options.ts";
 import { MeshproofError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
 import { keptRows } from "../kept-rows.ts";
+import { type DirectoryLock, lockDirectory } from "../seal/lock.ts";
 import { openSigner } from "../seal/open-signer.ts";
 import { localStore, openStore, readSecret, type StoreConnection } from "../store-connection.ts";
 import { ClickHouseRowSource } from "../store/rows.ts";
@@ -34,22 +35,47 @@ export async function verify(options: VerifyCommandOptions, context: Context): P
   const { directory } = config.storage;
   const logDirectory = join(directory, "log");
   if (!existsSync(logDirectory)) {
-    throw new MeshproofError("CONFIG_INVALID", `${logDirectory}: expected the log of a meshproof server, found nothing; name its configuration with --config`);
+    throw new MeshproofError(
+      "CONFIG_INVALID",
+      `${logDirectory}: expected the log of a meshproof server, found nothing; name its configuration with --config`,
+    );
   }
-  const { origin, signer } = config.processors.seal;
-  const key = parseVerifierKey(options.key ?? (await openSigner({ config: signer, origin, directory, logger: silentLogger })).verifierKey);
-  const running = findRunning(directory);
+  const { origin, signer: signerConfig } = config.processors.seal;
+  const readOwnKey = async (): Promise<string> =>
+    (
+      await openSigner({
+        config: signerConfig,
+        origin,
+        directory,
+        mayCreate: false,
+        logger: silentLogger,
+      })
+    ).verifierKey;
+  const key = parseVerifierKey(options.key ?? (await readOwnKey()));
   const logId = readLogId(directory);
-  const store = options.logOnly === true ? null : await reachStore(config, running);
-  const rows = store === null ? null : new ClickHouseRowSource({ client: store.client("writer", config.exporters.clickhouse.database), logId });
+  const logOnly = options.logOnly === true;
+  const server = logOnly ? NO_SERVER : findServer(directory);
+  let store: StoreConnection | undefined;
+  let rows: ClickHouseRowSource | null = null;
   try {
+    if (!logOnly) {
+      store = await reachStore(config, server.running);
+      rows = new ClickHouseRowSource({
+        client: store.client("writer", config.exporters.clickhouse.database),
+        logId,
+      });
+      if (server.wasKilled)
+        context.output.note(
+          "The server that ran here was killed. What it had not stored or sealed yet is in its journal, for the next start; rows there count as present.",
+        );
+    }
     const report = await runVerify({
       log: new DirectoryLogReader(logDirectory),
       rows,
       origin,
       keys: [key],
-      quarantined: await readQuarantined(join(directory, "quarantine.jsonl"), logId),
-      settleMs: running === null ? 0 : SETTLE_MS,
+      kept: keptRows(directory, logId, { journal: server.wasKilled }),
+      settleMs: server.running === null ? 0 : SETTLE_MS,
       onProgress: ({ checked, size }) => {
         if (size > checked) context.output.note(`${checked} of ${size} records checked`);
       },
@@ -60,25 +86,40 @@ export async function verify(options: VerifyCommandOptions, context: Context): P
   } finally {
     await rows?.close();
     await store?.close();
+    server.release();
   }
 }
 
 interface RunningPorts {
-  readonly pid: number;
   readonly clickhouseHttp: number | null;
 }
 
-/** The server that runs on this data directory, by its ports.json; null when it does not run. */
-function findRunning(directory: string): RunningPorts | null {
+interface FoundServer {
+  /** The ports of the server that runs on the data directory. */
+  readonly running: RunningPorts | null;
+  /** It ran, and ended without a clean stop. */
+  readonly wasKilled: boolean;
+  /** From now on a server may start. */
+  release(): void;
+}
+
+const NO_SERVER: FoundServer = { running: null, wasKilled: false, release() {} };
+
+/** Does a server run on this data directory? When none does, none can start until `release`: the journal and the embedded store are ours that long. */
+function findServer(directory: string): FoundServer {
   const path = join(directory, "ports.json");
-  if (!existsSync(path)) return null;
-  const ports = JSON.parse(readFileSync(path, "utf8")) as RunningPorts;
+  let lock: DirectoryLock;
   try {
-    process.kill(ports.pid, 0);
-    return ports;
+    lock = lockDirectory(directory);
   } catch {
-    return null; // it was killed, and left the file behind
+    if (!existsSync(path)) return NO_SERVER; // it starts or stops, or this is a copy that nobody may write to
+    return {
+      running: JSON.parse(readFileSync(path, "utf8")) as RunningPorts,
+      wasKilled: false,
+      release() {},
+    };
   }
+  return { running: null, wasKilled: existsSync(path), release: () => lock.release() };
 }
 
 /** The store that the configuration names: a remote one, the running server's, or an embedded one started for this. */
@@ -86,7 +127,8 @@ async function reachStore(config: Config, running: RunningPorts | null): Promise
   const { clickhouse } = config.exporters;
   const { directory } = config.storage;
   if (clickhouse.endpoint === "embedded" && running?.clickhouseHttp != null) {
-    const passwordOf = (user: string): string => readSecret(join(directory, "secrets", `clickhouse-${user}`));
+    const passwordOf = (user: string): string =>
+      readSecret(join(directory, "secrets", `clickhouse-${user}`));
     return localStore(`http://127.0.0.1:${running.clickhouseHttp}`, passwordOf, null, clickhouse);
   }
   const embedded = { ...clickhouse.embedded, http_port: 0, native_port: 0 };
@@ -95,23 +137,40 @@ async function reachStore(config: Config, running: RunningPorts | null): Promise
 
 function readLogId(directory: string): string {
   const path = join(directory, "state", "log-id");
-  if (!existsSync(path)) throw new MeshproofError("LOG_INCONSISTENT", `${path}: expected the log's ID, found no file`);
+  if (!existsSync(path))
+    throw new MeshproofError("LOG_INCONSISTENT", `${path}: expected the log's ID, found no file`);
   return readFileSync(path, "utf8").trim();
 }
 
 function print(output: Output, report: Report): void {
   const { integrity, completeness, treeSize, checked, faults, faultCount, findings } = report;
-  const verdict = (isGood: boolean, text: string): string => output.paint(isGood ? "green" : "red", text);
+  const verdict = (isGood: boolean, text: string): string =>
+    output.paint(isGood ? "green" : "red", text);
   output.line();
   output.columns([
-    ["Integrity", verdict(integrity === "ok", integrity), integrity === "ok" ? "every row is what was sealed" : `${faultCount} faults`],
-    ["Completeness", verdict(completeness === "ok", completeness), completeness === "ok" ? "nothing is known to be missing" : "findings say that something is missing"],
+    [
+      "Integrity",
+      verdict(integrity === "ok", integrity),
+      integrity === "ok" ? "every row is what was sealed" : `${faultCount} faults`,
+    ],
+    [
+      "Completeness",
+      verdict(completeness === "ok", completeness),
+      completeness === "ok"
+        ? "nothing is known to be missing"
+        : "findings say that something is missing",
+    ],
     ["Log", `${treeSize} records`, "under a signed checkpoint"],
-    ["Checked", `${checked.records} rows`, `${checked.tiles} tiles and bundles, ${checked.checkpoints} checkpoints`],
+    [
+      "Checked",
+      `${checked.records} rows`,
+      `${checked.tiles} tiles and bundles, ${checked.checkpoints} checkpoints`,
+    ],
   ]);
   if (faults.length > 0) output.line();
   for (const fault of faults.slice(0, SHOWN_FAULTS)) output.line(describeFault(fault));
-  if (faultCount > SHOWN_FAULTS) output.line(`… and ${faultCount - SHOWN_FAULTS} more; --json lists up to 1,000`);
+  if (faultCount > SHOWN_FAULTS)
+    output.line(`… and ${faultCount - SHOWN_FAULTS} more; --json lists up to 1,000`);
   if (Object.keys(findings).length > 0) {
     output.line();
     output.line("Open findings:");
@@ -120,6 +179,9 @@ function print(output: Output, report: Report): void {
 }
 
 function describeFault({ fault, leafIndex, table, detail }: Fault): string {
-  const where = [...(leafIndex === null ? [] : [`record ${leafIndex}`]), ...(table === null ? [] : [`in ${table}`])].join(" ");
+  const where = [
+    ...(leafIndex === null ? [] : [`record ${leafIndex}`]),
+    ...(table === null ? [] : [`in ${table}`]),
+  ].join(" ");
   return `${fault}${where === "" ? "" : `  ${where}`}: ${detail}`;
 }

@@ -31,7 +31,7 @@ export function show(value: unknown): string {
     ? `[${value.map(show).join(", ")}]`
     : typeof value === "string"
       ? JSON.stringify(value)
-      : String(value);
+      : `${value as number | boolean}`;
   return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
 }
 

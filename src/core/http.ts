@@ -113,7 +113,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const routes = fastify({
     logger: false,
     serverFactory: (handler) => createListener(options, handler),
-    clientErrorHandler: answerBrokenConnection as never,
+    clientErrorHandler: answerBrokenConnection,
     frameworkErrors: (error, request, reply) => answerError(error, request, reply),
     return503OnClosing: false, // `draining` answers, in the right encoding and with Retry-After
   });

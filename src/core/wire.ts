@@ -58,7 +58,12 @@ export class Cursor {
       }
       scale *= 0x80;
     }
-    return this.fail(end - start < MAX_VARINT_BYTES ? "expected a varint, got the end of the message" : "expected a varint of at most 10 bytes", start);
+    return this.fail(
+      end - start < MAX_VARINT_BYTES
+        ? "expected a varint, got the end of the message"
+        : "expected a varint of at most 10 bytes",
+      start,
+    );
   }
 
   /** The low 32 bits of a varint, unsigned: how uint32, int32 and enum fields are read. */
@@ -97,7 +102,8 @@ export class Cursor {
   /** Skips the value of a field that is not known here, by its tag. */
   skip(tag: number, end: number, depth = 0): void {
     const start = this.position;
-    if (tag >>> 3 === 0 || tag > 0xffff_ffff) this.fail("expected a field number from 1 to 2^29 - 1", start);
+    if (tag >>> 3 === 0 || tag > 0xffff_ffff)
+      this.fail("expected a field number from 1 to 2^29 - 1", start);
     switch (tag & 7) {
       case 0:
         this.varint(end);
@@ -124,7 +130,11 @@ export class Cursor {
     for (;;) {
       const tag = this.varint(end);
       if ((tag & 7) === 4) {
-        if (tag !== startTag + 1) this.fail(`expected the end of group ${startTag >>> 3}, got that of ${tag >>> 3}`, this.position);
+        if (tag !== startTag + 1)
+          this.fail(
+            `expected the end of group ${startTag >>> 3}, got that of ${tag >>> 3}`,
+            this.position,
+          );
         return;
       }
       this.skip(tag, end, depth + 1);

@@ -85,7 +85,9 @@ export class FindingLedger {
 
   /** Takes out the findings of minutes that ended before `nowNs`; of all minutes when it is undefined. */
   take(nowNs: bigint | undefined): FindingRecord[] {
-    const taken = [...this.#open].filter(([, { minute }]) => nowNs === undefined || minute + MINUTE_NS <= nowNs);
+    const taken = [...this.#open].filter(
+      ([, { minute }]) => nowNs === undefined || minute + MINUTE_NS <= nowNs,
+    );
     for (const [key] of taken) this.#open.delete(key);
     const records = this.#untaken;
     this.#untaken = [];

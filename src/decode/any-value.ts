@@ -49,14 +49,24 @@ export function readAnyValue(cursor: Cursor, end: number, into: ValueRange): voi
  * Reads the KeyValue in [cursor.position, end) and appends it to `list`.
  * The usual layout (key, then a value that holds one string) is read without a call; anything else takes the general path.
  */
-export function readKeyValue(cursor: Cursor, end: number, list: AttributeList, value: ValueRange): void {
+export function readKeyValue(
+  cursor: Cursor,
+  end: number,
+  list: AttributeList,
+  value: ValueRange,
+): void {
   const { buffer, position } = cursor;
   // 0x0a key length, key bytes, 0x12 value length, 0x0a string length, string bytes: all lengths below 128, and they fit.
   if (end - position >= 6 && buffer[position] === 0x0a) {
     const keyStart = position + 2;
     const keyEnd = keyStart + buffer[position + 1]!;
     const valueStart = keyEnd + 4;
-    if (buffer[position + 1]! < 0x80 && valueStart <= end && buffer[keyEnd] === 0x12 && buffer[keyEnd + 2] === 0x0a) {
+    if (
+      buffer[position + 1]! < 0x80 &&
+      valueStart <= end &&
+      buffer[keyEnd] === 0x12 &&
+      buffer[keyEnd + 2] === 0x0a
+    ) {
       const length = buffer[keyEnd + 3]!;
       if (length < 0x80 && valueStart + length === end && buffer[keyEnd + 1] === length + 2) {
         list.push(keyStart, keyEnd, VALUE_TYPES.string, valueStart, end);

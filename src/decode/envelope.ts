@@ -51,17 +51,27 @@ export function indexRequest(body: Uint8Array, maxRecords: number): Envelope {
   try {
     while (cursor.position < body.length) {
       const tag = cursor.varint(body.length);
-      if (tag === 0x0a) readResourceRecords(cursor, cursor.delimited(body.length), envelope, maxRecords);
+      if (tag === 0x0a)
+        readResourceRecords(cursor, cursor.delimited(body.length), envelope, maxRecords);
       else cursor.skip(tag, body.length);
     }
   } catch (error) {
-    if (error instanceof WireError) throw new MeshproofError("BAD_REQUEST", `expected an OTLP export request in protobuf: ${error.message}`);
+    if (error instanceof WireError)
+      throw new MeshproofError(
+        "BAD_REQUEST",
+        `expected an OTLP export request in protobuf: ${error.message}`,
+      );
     throw error;
   }
   return envelope;
 }
 
-function readResourceRecords(cursor: Cursor, end: number, envelope: Envelope, maxRecords: number): void {
+function readResourceRecords(
+  cursor: Cursor,
+  end: number,
+  envelope: Envelope,
+  maxRecords: number,
+): void {
   const start = cursor.position;
   let resource = EMPTY;
   let schemaUrl = EMPTY;
@@ -77,12 +87,20 @@ function readResourceRecords(cursor: Cursor, end: number, envelope: Envelope, ma
   cursor.position = scopes === 0 ? end : start;
   while (cursor.position < end) {
     const tag = cursor.varint(end);
-    if (tag === 0x12) readScopeRecords(cursor, cursor.delimited(end), resource, schemaUrl, envelope, maxRecords);
+    if (tag === 0x12)
+      readScopeRecords(cursor, cursor.delimited(end), resource, schemaUrl, envelope, maxRecords);
     else cursor.skip(tag, end);
   }
 }
 
-function readScopeRecords(cursor: Cursor, end: number, resource: Uint8Array, resourceSchemaUrl: Uint8Array, envelope: Envelope, maxRecords: number): void {
+function readScopeRecords(
+  cursor: Cursor,
+  end: number,
+  resource: Uint8Array,
+  resourceSchemaUrl: Uint8Array,
+  envelope: Envelope,
+  maxRecords: number,
+): void {
   let scope = EMPTY;
   let scopeSchemaUrl = EMPTY;
   const number = envelope.scopes.length;
@@ -92,7 +110,10 @@ function readScopeRecords(cursor: Cursor, end: number, resource: Uint8Array, res
     if (tag === 0x12) {
       const recordEnd = cursor.delimited(end);
       if (envelope.count === maxRecords) {
-        throw new MeshproofError("BODY_TOO_LARGE", `expected at most ${maxRecords} records in one request, got more`);
+        throw new MeshproofError(
+          "BODY_TOO_LARGE",
+          `expected at most ${maxRecords} records in one request, got more`,
+        );
       }
       envelope.add(cursor.position, recordEnd, number);
       cursor.position = recordEnd;
@@ -101,7 +122,8 @@ function readScopeRecords(cursor: Cursor, end: number, resource: Uint8Array, res
     else cursor.skip(tag, end);
   }
   // A scope without records says nothing; a request of nothing but scopes costs no memory.
-  if (envelope.count > before) envelope.scopes.push({ resource, resourceSchemaUrl, scope, scopeSchemaUrl });
+  if (envelope.count > before)
+    envelope.scopes.push({ resource, resourceSchemaUrl, scope, scopeSchemaUrl });
 }
 
 function delimitedBytes(cursor: Cursor, end: number): Uint8Array {
@@ -150,11 +172,16 @@ export function readScope(envelope: Envelope, scope: number, view: ScopeView): v
         view.versionEnd = cursor.delimited(end);
         view.versionStart = cursor.position;
         cursor.position = view.versionEnd;
-      } else if (tag === 0x1a) readKeyValue(cursor, cursor.delimited(end), view.scopeAttributes, value);
+      } else if (tag === 0x1a)
+        readKeyValue(cursor, cursor.delimited(end), view.scopeAttributes, value);
       else cursor.skip(tag, end);
     }
   } catch (error) {
-    if (error instanceof WireError) throw new MeshproofError("BAD_REQUEST", `expected resource and scope number ${scope} to be protobuf: ${error.message}`);
+    if (error instanceof WireError)
+      throw new MeshproofError(
+        "BAD_REQUEST",
+        `expected resource and scope number ${scope} to be protobuf: ${error.message}`,
+      );
     throw error;
   }
 }

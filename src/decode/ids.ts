@@ -9,7 +9,8 @@ export function readId(cursor: Cursor, end: number, bytes: number, name: string)
   const start = cursor.position;
   cursor.position = idEnd;
   if (idEnd === start) return -1;
-  if (idEnd - start !== bytes) cursor.fail(`${name}: expected ${bytes} bytes, got ${idEnd - start}`, start);
+  if (idEnd - start !== bytes)
+    cursor.fail(`${name}: expected ${bytes} bytes, got ${idEnd - start}`, start);
   for (let p = start; p < idEnd; p++) if (cursor.buffer[p] !== 0) return start;
   return -1;
 }

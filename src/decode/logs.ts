@@ -8,7 +8,13 @@ import { readId } from "./ids.ts";
  * Throws: WireError when it cannot be read, or when an ID has a length that is neither 0 nor right.
  * Source: opentelemetry-proto 1.11, logs/v1/logs.proto.
  */
-export function readLogRecord(cursor: Cursor, start: number, end: number, view: LogView, value: ValueRange): void {
+export function readLogRecord(
+  cursor: Cursor,
+  start: number,
+  end: number,
+  view: LogView,
+  value: ValueRange,
+): void {
   view.reset(cursor.buffer);
   cursor.position = start;
   while (cursor.position < end) {

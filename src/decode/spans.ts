@@ -8,7 +8,13 @@ import { readId } from "./ids.ts";
  * Throws: WireError when it cannot be read, or when an ID has a length that is neither 0 nor right.
  * Source: opentelemetry-proto 1.11, trace/v1/trace.proto.
  */
-export function readSpan(cursor: Cursor, start: number, end: number, view: SpanView, value: ValueRange): void {
+export function readSpan(
+  cursor: Cursor,
+  start: number,
+  end: number,
+  view: SpanView,
+  value: ValueRange,
+): void {
   view.reset(cursor.buffer);
   cursor.position = start;
   while (cursor.position < end) {

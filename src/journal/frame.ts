@@ -210,7 +210,7 @@ function hashRows(rows: Uint8Array, offsets: Uint32Array, count: number): Uint8A
     // One call without a Hash object, its result as a one-byte string: three times as fast as createHash.
     const digest = hash(
       "sha256",
-      rows.subarray(offsets[row]! + ROW_PREFIX_LENGTH, offsets[row + 1]!),
+      rows.subarray(offsets[row]! + ROW_PREFIX_LENGTH, offsets[row + 1]),
       "binary",
     );
     hashes.write(digest, 32 * row, 32, "binary");

@@ -85,7 +85,7 @@ export async function inflate(
     await reservation.resize(wire.length + bound);
     const body = await inflateWithin(coding, wire, bound);
     if (body !== undefined) {
-      reservation.resize(bound);
+      void reservation.resize(bound); // shrinks: never waits
       return body;
     }
     if (bound === maxBytes) throw tooLarge(maxBytes, "more after inflating");
@@ -130,7 +130,7 @@ async function inflateZstd(
     left -= part.length;
     parts.push(part);
   }
-  reservation.resize(bound);
+  void reservation.resize(bound); // shrinks: never waits
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
 }
 

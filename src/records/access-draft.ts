@@ -46,8 +46,8 @@ const UNKNOWN_IS_MINUS_ONE = new Set(["DurationNs", "UpstreamDurationNs", "Reque
 const DEFAULT_LOW = Int32Array.from(COLUMNS, ({ name }) => (UNKNOWN_IS_MINUS_ONE.has(name) ? -1 : 0));
 const DEFAULT_HIGH = DEFAULT_LOW;
 
-/** Where the bytes of a text column are. */
-export const SOURCES = { empty: 0, record: 1, scratch: 2, constant: 3 } as const;
+/** Where the bytes of a text column are: the record, what a dialect wrote, constants, or what all records of a scope share. */
+export const SOURCES = { empty: 0, record: 1, scratch: 2, constant: 3, shared: 4 } as const;
 
 /**
  * What a dialect did with an attribute: left for LogAttributes, taken into a column, kept in LogAttributes with its value redacted,

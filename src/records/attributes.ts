@@ -1,5 +1,14 @@
 /** Which field of opentelemetry.proto.common.v1.AnyValue is set; the numbers are the field numbers of that message. */
-export const VALUE_TYPES = { none: 0, string: 1, bool: 2, int: 3, double: 4, array: 5, kvlist: 6, bytes: 7 } as const;
+export const VALUE_TYPES = {
+  none: 0,
+  string: 1,
+  bool: 2,
+  int: 3,
+  double: 4,
+  array: 5,
+  kvlist: 6,
+  bytes: 7,
+} as const;
 
 /**
  * Attributes of one record, as positions in the request body: no key and no value becomes a string.
@@ -16,7 +25,13 @@ export class AttributeList {
   valueEnd = new Int32Array(64);
   valueType = new Uint8Array(64);
 
-  push(keyStart: number, keyEnd: number, valueType: number, valueStart: number, valueEnd: number): void {
+  push(
+    keyStart: number,
+    keyEnd: number,
+    valueType: number,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
     const i = this.count;
     if (i === this.keyStart.length) this.#grow();
     this.keyStart[i] = keyStart;

@@ -56,7 +56,11 @@ function column(name: string, type: ColumnType, comment: string): Column {
 
 /** The columns in front of a row that say where it stands in the log. They are not part of the sealed bytes. */
 export const PLACE_COLUMNS = [
-  column("LogId", LC, "The log that sealed the row: first 16 hex digits of the SHA-256 of its row 0"),
+  column(
+    "LogId",
+    LC,
+    "The log that sealed the row: first 16 hex digits of the SHA-256 of its row 0",
+  ),
   column("LeafIndex", "UInt64", "Index of the row's entry in that log"),
 ] as const;
 
@@ -68,20 +72,48 @@ const HEAD = [
 
 /** Columns that access records, spans and logs have in common. */
 const RECEIVED = [
-  column("ReceivedTimestamp", "DateTime64(9)", "When the request that carried the record arrived here"),
+  column(
+    "ReceivedTimestamp",
+    "DateTime64(9)",
+    "When the request that carried the record arrived here",
+  ),
   column("Sender", "String", "Who sent it: token name, certificate name or peer address"),
   column("SenderAuth", LC, "How the sender proved it: token, mtls, none"),
-  column("RetentionClass", LC, "How long the row is kept, by the configuration's retention classes"),
-  column("Truncations", "Array(String)", "Values cut to fit max_record_size: column, original length, SHA-256 of the original"),
-  column("Redactions", "Array(LowCardinality(String))", "What was redacted before sealing, by column or key"),
+  column(
+    "RetentionClass",
+    LC,
+    "How long the row is kept, by the configuration's retention classes",
+  ),
+  column(
+    "Truncations",
+    "Array(String)",
+    "Values cut to fit max_record_size: column, original length, SHA-256 of the original",
+  ),
+  column(
+    "Redactions",
+    "Array(LowCardinality(String))",
+    "What was redacted before sealing, by column or key",
+  ),
 ] as const;
 
 const ACCESS = [
   // when
   column("Timestamp", "DateTime64(9)", "Start of the request at the proxy"),
-  column("TimestampRaw", "UInt64", "Nanoseconds as received where Timestamp had to be clamped to 1970-2105, else 0"),
-  column("ObservedTimestamp", "DateTime64(9)", "When the sender observed the record; 1970 when it did not say"),
-  column("DurationNs", "Int64", "Nanoseconds from first byte received to last byte sent; -1 unknown"),
+  column(
+    "TimestampRaw",
+    "UInt64",
+    "Nanoseconds as received where Timestamp had to be clamped to 1970-2105, else 0",
+  ),
+  column(
+    "ObservedTimestamp",
+    "DateTime64(9)",
+    "When the sender observed the record; 1970 when it did not say",
+  ),
+  column(
+    "DurationNs",
+    "Int64",
+    "Nanoseconds from first byte received to last byte sent; -1 unknown",
+  ),
   column("UpstreamDurationNs", "Int64", "Nanoseconds spent in the upstream; -1 unknown"),
   column("Phase", LC, "start, periodic or end of the stream"),
   // trace
@@ -144,7 +176,11 @@ const ACCESS = [
   column("ResponseDetails", LC, "Envoy response code details"),
   column("RequestBytes", "Int64", "Bytes of the request body; -1 unknown"),
   column("ResponseBytes", "Int64", "Bytes of the response body; -1 unknown"),
-  column("TransportFailure", "String", "Why the upstream transport failed, or how the connection was terminated"),
+  column(
+    "TransportFailure",
+    "String",
+    "Why the upstream transport failed, or how the connection was terminated",
+  ),
   column("ConnectionId", "String", "Connection ID at the proxy"),
   column("Attempts", "UInt16", "Attempts to reach the upstream; 0 unknown"),
   // source
@@ -157,7 +193,11 @@ const ACCESS = [
   column("LogAttributes", MAP, "Attributes that no column took"),
   column("DataClass", LC, "Class of the data behind the path, by the user's rules"),
   // how sure
-  column("ActorAssurance", LC, "mtls, policy_engine, forwarded_certificate, proxy_metadata, address, header or none"),
+  column(
+    "ActorAssurance",
+    LC,
+    "mtls, policy_engine, forwarded_certificate, proxy_metadata, address, header or none",
+  ),
   column("UserAssurance", LC, "token for a verified JWT, else as ActorAssurance"),
   column("TimeBasis", LC, "What Timestamp stands for: stream_start, stream_end, line, read"),
   column("TimePrecision", LC, "s, ms, us or ns"),
@@ -180,18 +220,38 @@ const SPAN = [
   column("ScopeName", "String", "Instrumentation scope"),
   column("ScopeVersion", "String", "Version of the instrumentation scope"),
   column("SpanAttributes", MAP, "Span attributes"),
-  column("Duration", "UInt64", "Nanoseconds from start to end; 0 when the end lies before the start"),
+  column(
+    "Duration",
+    "UInt64",
+    "Nanoseconds from start to end; 0 when the end lies before the start",
+  ),
   column("StatusCode", LC, "Unset, Ok or Error"),
   column("StatusMessage", "String", "Status message"),
   column("Events.Timestamp", "Array(DateTime64(9))", "Time of each event"),
   column("Events.Name", "Array(LowCardinality(String))", "Name of each event"),
-  column("Events.Attributes", "Array(Map(LowCardinality(String), String))", "Attributes of each event"),
+  column(
+    "Events.Attributes",
+    "Array(Map(LowCardinality(String), String))",
+    "Attributes of each event",
+  ),
   column("Links.TraceId", "Array(String)", "Trace ID of each link"),
   column("Links.SpanId", "Array(String)", "Span ID of each link"),
   column("Links.TraceState", "Array(String)", "tracestate of each link"),
-  column("Links.Attributes", "Array(Map(LowCardinality(String), String))", "Attributes of each link"),
-  column("TimestampRaw", "UInt64", "Start in nanoseconds as received where Timestamp had to be clamped to 1970-2105, else 0"),
-  column("EndTimestampRaw", "UInt64", "End in nanoseconds as received where Timestamp + Duration does not give it, else 0"),
+  column(
+    "Links.Attributes",
+    "Array(Map(LowCardinality(String), String))",
+    "Attributes of each link",
+  ),
+  column(
+    "TimestampRaw",
+    "UInt64",
+    "Start in nanoseconds as received where Timestamp had to be clamped to 1970-2105, else 0",
+  ),
+  column(
+    "EndTimestampRaw",
+    "UInt64",
+    "End in nanoseconds as received where Timestamp + Duration does not give it, else 0",
+  ),
   column("TraceFlags", "UInt32", "Span flags: bits 0-7 W3C, 0x100 and 0x200 is-remote"),
   column("ResourceSchemaUrl", LC, "Schema URL of the resource"),
   column("ScopeSchemaUrl", LC, "Schema URL of the scope"),
@@ -199,14 +259,26 @@ const SPAN = [
   column("DroppedAttributesCount", "UInt32", "Attributes that the sender dropped"),
   column("DroppedEventsCount", "UInt32", "Events that the sender dropped"),
   column("DroppedLinksCount", "UInt32", "Links that the sender dropped"),
-  column("Events.DroppedAttributesCount", "Array(UInt32)", "Attributes of each event that the sender dropped"),
-  column("Links.DroppedAttributesCount", "Array(UInt32)", "Attributes of each link that the sender dropped"),
+  column(
+    "Events.DroppedAttributesCount",
+    "Array(UInt32)",
+    "Attributes of each event that the sender dropped",
+  ),
+  column(
+    "Links.DroppedAttributesCount",
+    "Array(UInt32)",
+    "Attributes of each link that the sender dropped",
+  ),
   column("Links.TraceFlags", "Array(UInt32)", "Flags of each link"),
 ] as const;
 
 /** The OpenTelemetry ClickHouse exporter's columns for logs, then what that schema leaves out. */
 const LOG = [
-  column("Timestamp", "DateTime64(9)", "Time of the event; when absent the observed time, else the time of arrival"),
+  column(
+    "Timestamp",
+    "DateTime64(9)",
+    "Time of the event; when absent the observed time, else the time of arrival",
+  ),
   column("TraceId", "String", "32 lower-case hex digits, or empty"),
   column("SpanId", "String", "16 lower-case hex digits, or empty"),
   column("TraceFlags", "UInt8", "W3C trace flags"),
@@ -222,8 +294,16 @@ const LOG = [
   column("ScopeAttributes", MAP, "Attributes of the instrumentation scope"),
   column("LogAttributes", MAP, "Attributes of the record"),
   column("EventName", "String", "Event name"),
-  column("TimestampRaw", "UInt64", "Nanoseconds as received where Timestamp had to be clamped to 1970-2105, else 0"),
-  column("ObservedTimestamp", "DateTime64(9)", "When the sender observed the record; 1970 when it did not say"),
+  column(
+    "TimestampRaw",
+    "UInt64",
+    "Nanoseconds as received where Timestamp had to be clamped to 1970-2105, else 0",
+  ),
+  column(
+    "ObservedTimestamp",
+    "DateTime64(9)",
+    "When the sender observed the record; 1970 when it did not say",
+  ),
   column("DroppedAttributesCount", "UInt32", "Attributes that the sender dropped"),
   column("FlagsRaw", "UInt32", "Flags as received where TraceFlags does not hold them all, else 0"),
 ] as const;
@@ -236,8 +316,16 @@ const LINK = [
   column("AccessLog", LC, "LogId of the access record"),
   column("AccessLeaf", "UInt64", "LeafIndex of the access record"),
   column("SpanLog", LC, "LogId of the span"),
-  column("SpanLeaf", "UInt64", "LeafIndex of the span; for the rule peer, of the other access record"),
-  column("ClockDifferenceNs", "Int64", "Start of the span minus start of the access record, nanoseconds"),
+  column(
+    "SpanLeaf",
+    "UInt64",
+    "LeafIndex of the span; for the rule peer, of the other access record",
+  ),
+  column(
+    "ClockDifferenceNs",
+    "Int64",
+    "Start of the span minus start of the access record, nanoseconds",
+  ),
 ] as const;
 
 const FINDING = [
@@ -258,18 +346,48 @@ const CONTROL = [
   column("Detail", MAP, "What happened"),
 ] as const;
 
-function table(name: string, kind: Kind, comment: string, ...groups: readonly (readonly Column[])[]): Table {
+function table(
+  name: string,
+  kind: Kind,
+  comment: string,
+  ...groups: readonly (readonly Column[])[]
+): Table {
   return { name, kind, comment, columns: [HEAD, ...groups].flat() };
 }
 
 export const TABLES = {
-  access: table("access_records", KINDS.access, "One request or connection seen by one proxy", RECEIVED, ACCESS),
-  span: table("otel_traces", KINDS.span, "Spans, in the OpenTelemetry exporter's columns", RECEIVED, SPAN),
-  log: table("otel_logs", KINDS.log, "Logs that are not access logs, in the OpenTelemetry exporter's columns", RECEIVED, LOG),
-  link: table("trace_links", KINDS.link, "Access records and spans that describe the same request", LINK),
+  access: table(
+    "access_records",
+    KINDS.access,
+    "One request or connection seen by one proxy",
+    RECEIVED,
+    ACCESS,
+  ),
+  span: table(
+    "otel_traces",
+    KINDS.span,
+    "Spans, in the OpenTelemetry exporter's columns",
+    RECEIVED,
+    SPAN,
+  ),
+  log: table(
+    "otel_logs",
+    KINDS.log,
+    "Logs that are not access logs, in the OpenTelemetry exporter's columns",
+    RECEIVED,
+    LOG,
+  ),
+  link: table(
+    "trace_links",
+    KINDS.link,
+    "Access records and spans that describe the same request",
+    LINK,
+  ),
   finding: table("findings", KINDS.finding, "What an operator or auditor must know", FINDING),
   control: table("control_records", KINDS.control, "What meshproof itself did", CONTROL),
 } as const satisfies Record<KindName, Table>;
 
 /** Tables by the number of their kind. */
-export const TABLE_OF_KIND: ReadonlyMap<Kind, Table> = new Map(Object.values(TABLES).map((t) => [t.kind, t]));
+export const TABLE_OF_KIND: ReadonlyMap<Kind, Table> = new Map(
+  Object.values(TABLES).map((t) => [t.kind, t]),
+);

@@ -26,7 +26,9 @@ export function cutRow(table: Table, row: Uint8Array, maxBytes: number): Uint8Ar
   let cut = row;
   for (const bounds of BOUNDS) {
     const notes: string[] = [];
-    const shortened = values.map((value, i) => (i === noteColumn ? [] : cutValue(value, table.columns[i]!.name, bounds, notes))) as RowInput[];
+    const shortened = values.map((value, i) =>
+      i === noteColumn ? [] : cutValue(value, table.columns[i]!.name, bounds, notes),
+    ) as RowInput[];
     shortened[noteColumn] = notes;
     cut = encodeRow(table, shortened);
     if (cut.length <= maxBytes) break;
@@ -39,8 +41,13 @@ type Bounds = { readonly items: number; readonly bytes: number };
 function cutValue(value: RowValue, where: string, bounds: Bounds, notes: string[]): unknown {
   if (Buffer.isBuffer(value)) {
     if (value.length <= bounds.bytes) return value;
-    notes.push(`${where} ${value.length} bytes sha256:${createHash("sha256").update(value).digest("hex")}`);
-    return Buffer.concat([value.subarray(0, characterStart(value, bounds.bytes - MARK.length)), MARK]);
+    notes.push(
+      `${where} ${value.length} bytes sha256:${createHash("sha256").update(value).digest("hex")}`,
+    );
+    return Buffer.concat([
+      value.subarray(0, characterStart(value, bounds.bytes - MARK.length)),
+      MARK,
+    ]);
   }
   if (!Array.isArray(value)) return value;
   let items: readonly unknown[] = value;
@@ -52,12 +59,17 @@ function cutValue(value: RowValue, where: string, bounds: Bounds, notes: string[
     if (!isPair(item)) return cutValue(item as RowValue, `${where}[${i}]`, bounds, notes);
     // Keys name what follows in a note; only their beginning fits there.
     const name = item[0].subarray(0, characterStart(item[0], 128)).toString("utf8");
-    return [cutValue(item[0], `${where} key`, bounds, notes), cutValue(item[1], `${where}[${JSON.stringify(name)}]`, bounds, notes)];
+    return [
+      cutValue(item[0], `${where} key`, bounds, notes),
+      cutValue(item[1], `${where}[${JSON.stringify(name)}]`, bounds, notes),
+    ];
   });
 }
 
 function isPair(item: unknown): item is [Buffer, Buffer] {
-  return Array.isArray(item) && item.length === 2 && Buffer.isBuffer(item[0]) && Buffer.isBuffer(item[1]);
+  return (
+    Array.isArray(item) && item.length === 2 && Buffer.isBuffer(item[0]) && Buffer.isBuffer(item[1])
+  );
 }
 
 /** The last start of a UTF-8 character at or before `at`. */

@@ -12,14 +12,34 @@ const FIXED_ROOM = 256;
  * Writes a log as a row of otel_logs; the columns are TABLES.log, in that order. The row is left open.
  * Throws: WireError when a nested value cannot be read.
  */
-export function writeLogRow(section: SectionBuilder, head: RowHead, log: LogView, shape: KeyShape, scope: ScopeColumns, receivedAtNs: bigint, values: ValueWriter): void {
+export function writeLogRow(
+  section: SectionBuilder,
+  head: RowHead,
+  log: LogView,
+  shape: KeyShape,
+  scope: ScopeColumns,
+  receivedAtNs: bigint,
+  values: ValueWriter,
+): void {
   const { out } = section;
   const { buffer } = log;
   const logScope = scope.logScope;
-  section.open(head, FIXED_ROOM + logScope.length + scope.serviceName.length + (log.severityTextEnd - log.severityTextStart) + (log.bodyEnd - log.bodyStart) + (log.eventNameEnd - log.eventNameStart));
+  section.open(
+    head,
+    FIXED_ROOM +
+      logScope.length +
+      scope.serviceName.length +
+      (log.severityTextEnd - log.severityTextStart) +
+      (log.bodyEnd - log.bodyStart) +
+      (log.eventNameEnd - log.eventNameStart),
+  );
   out.writeByte(0); // Truncations
   out.writeByte(0); // Redactions
-  const timeOffset = isSet(buffer, log.timeOffset) ? log.timeOffset : isSet(buffer, log.observedOffset) ? log.observedOffset : -1;
+  const timeOffset = isSet(buffer, log.timeOffset)
+    ? log.timeOffset
+    : isSet(buffer, log.observedOffset)
+      ? log.observedOffset
+      : -1;
   let low = Number(receivedAtNs & 0xffff_ffffn);
   let high = Number(receivedAtNs >> 32n);
   if (timeOffset >= 0) {

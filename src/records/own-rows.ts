@@ -27,7 +27,11 @@ export interface FindingRecord {
 
 /** Rows of control_records, not yet placed in the log. `logId` may be zeros for row 0, which decides it. */
 export function controlSection(logId: string, records: readonly ControlRecord[]): RowSection {
-  return section(logId, TABLES.control, records, (r) => [r.timestampNs, r.controlKind, sortedPairs(r.detail)]);
+  return section(logId, TABLES.control, records, (r) => [
+    r.timestampNs,
+    r.controlKind,
+    sortedPairs(r.detail),
+  ]);
 }
 
 /** Rows of findings, not yet placed in the log. */
@@ -45,7 +49,12 @@ export function findingSection(logId: string, records: readonly FindingRecord[])
   ]);
 }
 
-function section<T>(logId: string, table: Table, records: readonly T[], values: (record: T) => readonly RowInput[]): RowSection {
+function section<T>(
+  logId: string,
+  table: Table,
+  records: readonly T[],
+  values: (record: T) => readonly RowInput[],
+): RowSection {
   const builder = new SectionBuilder(table.kind);
   const head = new RowHead(logId, table.kind, undefined);
   const columns = table.columns.slice(HEAD_COLUMNS);
@@ -63,4 +72,3 @@ function sortedPairs(detail: Readonly<Record<string, string>>): MapInput {
     .map(([key, value]) => [Buffer.from(key), value] as const)
     .sort((a, b) => Buffer.compare(a[0], b[0]));
 }
-

@@ -10,10 +10,19 @@ import { RowBuffer } from "./row-buffer.ts";
 export type RowValue = number | bigint | Buffer | RowValue[] | [Buffer, Buffer][];
 
 /** What `encodeRow` takes: text also as a string. */
-export type RowInput = number | bigint | string | Uint8Array | readonly (number | bigint | string | Uint8Array | MapInput)[] | MapInput;
+export type RowInput =
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly (number | bigint | string | Uint8Array | MapInput)[]
+  | MapInput;
 export type MapInput = readonly (readonly [string | Uint8Array, string | Uint8Array])[];
 
-type Codec = { read: (reader: RowReader) => RowValue; write: (out: RowBuffer, value: never) => void };
+type Codec = {
+  read: (reader: RowReader) => RowValue;
+  write: (out: RowBuffer, value: never) => void;
+};
 
 /** Reads one row front to back. */
 export class RowReader {
@@ -27,7 +36,10 @@ export class RowReader {
   take(count: number): number {
     const at = this.position;
     if (count > this.bytes.length - at) {
-      throw new MeshproofError("ROW_INVALID", `expected ${count} more bytes of the row at byte ${at}, got ${this.bytes.length - at}`);
+      throw new MeshproofError(
+        "ROW_INVALID",
+        `expected ${count} more bytes of the row at byte ${at}, got ${this.bytes.length - at}`,
+      );
     }
     this.position = at + count;
     return at;
@@ -40,7 +52,10 @@ export class RowReader {
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
     }
-    throw new MeshproofError("ROW_INVALID", `expected a length of at most 5 bytes before byte ${this.position}`);
+    throw new MeshproofError(
+      "ROW_INVALID",
+      `expected a length of at most 5 bytes before byte ${this.position}`,
+    );
   }
 
   text(): Buffer {
@@ -66,7 +81,8 @@ function fixed(length: number): Codec {
       return r.bytes.subarray(at, at + length);
     },
     write(out, value: Uint8Array) {
-      if (value.length !== length) throw new TypeError(`expected ${length} bytes, got ${value.length}`);
+      if (value.length !== length)
+        throw new TypeError(`expected ${length} bytes, got ${value.length}`);
       out.ensure(length);
       out.writeBytes(value, 0, length);
     },
@@ -178,14 +194,22 @@ export function decodeRow(table: Table, row: Uint8Array): RowValue[] {
   const reader = new RowReader(row);
   const values = table.columns.map((column) => CODECS[column.type].read(reader));
   if (reader.position !== row.length) {
-    throw new MeshproofError("ROW_INVALID", `expected a row of ${table.name} to end at byte ${reader.position}, got ${row.length} bytes`);
+    throw new MeshproofError(
+      "ROW_INVALID",
+      `expected a row of ${table.name} to end at byte ${reader.position}, got ${row.length} bytes`,
+    );
   }
   return values;
 }
 
 /** Writes `values`, one for each of `columns`, as RowBinary. */
-export function encodeColumns(out: RowBuffer, columns: readonly Column[], values: readonly RowInput[]): void {
-  if (values.length !== columns.length) throw new TypeError(`expected ${columns.length} values, got ${values.length}`);
+export function encodeColumns(
+  out: RowBuffer,
+  columns: readonly Column[],
+  values: readonly RowInput[],
+): void {
+  if (values.length !== columns.length)
+    throw new TypeError(`expected ${columns.length} values, got ${values.length}`);
   columns.forEach((column, i) => CODECS[column.type].write(out, values[i] as never));
 }
 

@@ -58,19 +58,36 @@ function writeServiceName(out: RowBuffer, scope: ScopeView, values: ValueWriter)
   for (let i = list.count - 1; i >= 0; i--) {
     if (SERVICE_NAME.equals(resourceBuffer.subarray(list.keyStart[i], list.keyEnd[i]))) {
       out.ensure(list.valueEnd[i]! - list.valueStart[i]! + 64);
-      values.writeText(out, resourceBuffer, list.valueType[i]!, list.valueStart[i]!, list.valueEnd[i]!);
+      values.writeText(
+        out,
+        resourceBuffer,
+        list.valueType[i]!,
+        list.valueStart[i]!,
+        list.valueEnd[i]!,
+      );
       return;
     }
   }
   values.writeText(out, resourceBuffer, VALUE_TYPES.none, 0, 0);
 }
 
-function writeMap(out: RowBuffer, from: Uint8Array, list: AttributeList, values: ValueWriter): void {
+function writeMap(
+  out: RowBuffer,
+  from: Uint8Array,
+  list: AttributeList,
+  values: ValueWriter,
+): void {
   writeSortedMap(out, from, list, sortedOrder(from, list, 0, list.count), values);
 }
 
 /** A Map of the attributes at `order`, in that order. */
-export function writeSortedMap(out: RowBuffer, from: Uint8Array, list: AttributeList, order: Int32Array, values: ValueWriter): void {
+export function writeSortedMap(
+  out: RowBuffer,
+  from: Uint8Array,
+  list: AttributeList,
+  order: Int32Array,
+  values: ValueWriter,
+): void {
   out.ensure(5);
   out.writeVarint(order.length);
   for (let i = 0; i < order.length; i++) {

@@ -10,18 +10,34 @@ import type { ItemList, SpanView } from "./views.ts";
 const FIXED_ROOM = 512;
 
 /** Names of SpanKind and StatusCode as the OpenTelemetry ClickHouse exporter writes them; numbers beyond are written as the first. */
-const KIND_NAMES = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"].map((name) => Buffer.from(name));
+const KIND_NAMES = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"].map(
+  (name) => Buffer.from(name),
+);
 const STATUS_NAMES = ["Unset", "Ok", "Error"].map((name) => Buffer.from(name));
 
 /**
  * Writes a span as a row of otel_traces; the columns are TABLES.span, in that order. The row is left open.
  * Throws: WireError when a nested value cannot be read.
  */
-export function writeSpanRow(section: SectionBuilder, head: RowHead, span: SpanView, shape: KeyShape, scope: ScopeColumns, receivedAtNs: bigint, values: ValueWriter): void {
+export function writeSpanRow(
+  section: SectionBuilder,
+  head: RowHead,
+  span: SpanView,
+  shape: KeyShape,
+  scope: ScopeColumns,
+  receivedAtNs: bigint,
+  values: ValueWriter,
+): void {
   const { out } = section;
   const { buffer, events, links } = span;
   const { spanScope, spanSchema } = scope;
-  section.open(head, FIXED_ROOM + spanScope.length + (span.traceStateEnd - span.traceStateStart) + (span.nameEnd - span.nameStart));
+  section.open(
+    head,
+    FIXED_ROOM +
+      spanScope.length +
+      (span.traceStateEnd - span.traceStateStart) +
+      (span.nameEnd - span.nameStart),
+  );
   out.writeByte(0); // Truncations
   out.writeByte(0); // Redactions
   let startLow = Number(receivedAtNs & 0xffff_ffffn);
@@ -38,7 +54,8 @@ export function writeSpanRow(section: SectionBuilder, head: RowHead, span: SpanV
   }
   const endLow = span.endOffset < 0 ? 0 : lowAt(buffer, span.endOffset);
   const endHigh = span.endOffset < 0 ? 0 : lowAt(buffer, span.endOffset + 4);
-  const ordered = hasStart && (endHigh > startHigh || (endHigh === startHigh && endLow >= startLow));
+  const ordered =
+    hasStart && (endHigh > startHigh || (endHigh === startHigh && endLow >= startLow));
   const borrow = endLow < startLow ? 1 : 0;
   const durationLow = ordered ? endLow - startLow + borrow * 0x1_0000_0000 : 0;
   const durationHigh = ordered ? endHigh - startHigh - borrow : 0;
@@ -84,7 +101,12 @@ function writeNumbers(out: RowBuffer, numbers: Uint32Array, count: number): void
 }
 
 /** Events.Timestamp, Events.Name, Events.Attributes: three arrays, one behind the other. */
-function writeEvents(out: RowBuffer, buffer: Uint8Array, events: ItemList, values: ValueWriter): void {
+function writeEvents(
+  out: RowBuffer,
+  buffer: Uint8Array,
+  events: ItemList,
+  values: ValueWriter,
+): void {
   const { count } = events;
   out.ensure(count * 8 + 16);
   out.writeVarint(count);
@@ -94,7 +116,12 @@ function writeEvents(out: RowBuffer, buffer: Uint8Array, events: ItemList, value
 }
 
 /** Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes. */
-function writeLinks(out: RowBuffer, buffer: Uint8Array, links: ItemList, values: ValueWriter): void {
+function writeLinks(
+  out: RowBuffer,
+  buffer: Uint8Array,
+  links: ItemList,
+  values: ValueWriter,
+): void {
   const { count } = links;
   out.ensure(count * 50 + 16);
   out.writeVarint(count);
@@ -116,13 +143,24 @@ function writeItemTexts(out: RowBuffer, buffer: Uint8Array, items: ItemList): vo
   }
 }
 
-function writeItemAttributes(out: RowBuffer, buffer: Uint8Array, items: ItemList, values: ValueWriter): void {
+function writeItemAttributes(
+  out: RowBuffer,
+  buffer: Uint8Array,
+  items: ItemList,
+  values: ValueWriter,
+): void {
   out.ensure(5);
   out.writeVarint(items.count);
   let from = 0;
   for (let i = 0; i < items.count; i++) {
     const to = items.attributesEnd[i]!;
-    writeSortedMap(out, buffer, items.attributes, sortedOrder(buffer, items.attributes, from, to), values);
+    writeSortedMap(
+      out,
+      buffer,
+      items.attributes,
+      sortedOrder(buffer, items.attributes, from, to),
+      values,
+    );
     from = to;
   }
 }

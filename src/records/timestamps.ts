@@ -7,7 +7,13 @@ const MAX_HIGH = Number(MAX_TIMESTAMP_NS >> 32n);
 
 /** Little-endian low 32 bits at `offset`. */
 export function lowAt(from: Uint8Array, offset: number): number {
-  return (from[offset]! | (from[offset + 1]! << 8) | (from[offset + 2]! << 16) | (from[offset + 3]! << 24)) >>> 0;
+  return (
+    (from[offset]! |
+      (from[offset + 1]! << 8) |
+      (from[offset + 2]! << 16) |
+      (from[offset + 3]! << 24)) >>>
+    0
+  );
 }
 
 /** Does the time of `low` and `high` 32 bits, unsigned, lie behind MAX_TIMESTAMP_NS? */

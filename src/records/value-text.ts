@@ -30,24 +30,42 @@ export class ValueWriter {
     const at = out.position;
     out.ensure(64);
     out.position = at + 1;
-    if (type === VALUE_TYPES.array || type === VALUE_TYPES.kvlist) this.#writeJson(out, from, type, start, end, 0);
+    if (type === VALUE_TYPES.array || type === VALUE_TYPES.kvlist)
+      this.#writeJson(out, from, type, start, end, 0);
     else if (type === VALUE_TYPES.bytes) writeBase64(out, from, start, end);
     else this.#writeScalar(out, from, type, start, false);
     prependLength(out, at);
   }
 
-  #writeScalar(out: RowBuffer, from: Uint8Array, type: number, start: number, inJson: boolean): void {
+  #writeScalar(
+    out: RowBuffer,
+    from: Uint8Array,
+    type: number,
+    start: number,
+    inJson: boolean,
+  ): void {
     if (type === VALUE_TYPES.bool) writeAscii(out, isTrue(from, start) ? "true" : "false");
     else if (type === VALUE_TYPES.int) writeInt(out, from, start);
     else {
       const value = doubleAt(from, start);
       // NaN and the infinities are no JSON numbers; protobuf's JSON mapping makes them strings.
-      const text = Number.isFinite(value) ? (Object.is(value, -0) ? "-0" : String(value)) : String(value);
+      const text = Number.isFinite(value)
+        ? Object.is(value, -0)
+          ? "-0"
+          : String(value)
+        : String(value);
       writeAscii(out, inJson && !Number.isFinite(value) ? `"${text}"` : text);
     }
   }
 
-  #writeJson(out: RowBuffer, from: Uint8Array, type: number, start: number, end: number, depth: number): void {
+  #writeJson(
+    out: RowBuffer,
+    from: Uint8Array,
+    type: number,
+    start: number,
+    end: number,
+    depth: number,
+  ): void {
     const cursor = this.#cursor;
     if (depth >= MAX_DEPTH) cursor.fail(`expected values nested at most ${MAX_DEPTH} deep`, start);
     out.ensure(2);
@@ -124,7 +142,8 @@ export class ValueWriter {
       } else cursor.skip(tag, end);
     }
     if (type === VALUE_TYPES.string) writeJsonString(out, from, valueStart, valueEnd);
-    else if (type === VALUE_TYPES.array || type === VALUE_TYPES.kvlist) this.#writeJson(out, from, type, valueStart, valueEnd, depth + 1);
+    else if (type === VALUE_TYPES.array || type === VALUE_TYPES.kvlist)
+      this.#writeJson(out, from, type, valueStart, valueEnd, depth + 1);
     else if (type === VALUE_TYPES.bytes) {
       out.ensure(2);
       out.writeByte(0x22);

@@ -39,25 +39,27 @@ const unsynced: number[] = [];
 const changedDirectories = new Set<string>();
 const knownDirectories = new Set<string>();
 
-parentPort!.on("message", async (request: TileRequest) => {
-  const answer: TileAnswer = { id: request.id };
+parentPort!.on("message", (request: TileRequest) => void answer(request));
+
+async function answer(request: TileRequest): Promise<void> {
+  const reply: TileAnswer = { id: request.id };
   try {
     if (request.operation === "write") write(request.paths, request.ends, request.bytes);
     else if (request.operation === "remove") request.directories.forEach(removeDirectory);
     else await sync();
-    parentPort!.postMessage(answer);
+    parentPort!.postMessage(reply);
   } catch (error) {
     const { message, code, syscall } = error as NodeJS.ErrnoException;
-    parentPort!.postMessage({ ...answer, error: { message, code, syscall } } satisfies TileAnswer);
+    parentPort!.postMessage({ ...reply, error: { message, code, syscall } } satisfies TileAnswer);
   }
-});
+}
 
 function write(paths: readonly string[], ends: readonly number[], bytes: Uint8Array): void {
   let start = 0;
   paths.forEach((path, i) => {
     const full = `${root}/${path}`;
     ensureDirectory(dirname(full));
-    unsynced.push(writeFile(full, bytes.subarray(start, ends[i]!)));
+    unsynced.push(writeFile(full, bytes.subarray(start, ends[i])));
     if (unsynced.length > MAX_UNSYNCED_FILES) {
       const oldest = unsynced.shift()!;
       fs.fdatasyncSync(oldest);

@@ -10,11 +10,21 @@ import { measure, printTable } from "./measure.ts";
 const RECORDS = 1000;
 /** Requests a run: long enough for the clock of getrusage. */
 const REQUESTS = 50;
-const RECEIVED = { receivedAtNs: 1_795_000_000_000_000_000n, sender: "bench", senderAuth: "none", retentionClass: "default" };
+const RECEIVED = {
+  receivedAtNs: 1_795_000_000_000_000_000n,
+  sender: "bench",
+  senderAuth: "none",
+  retentionClass: "default",
+};
 
 const encoder = new RequestEncoder({
   logId: "0123456789abcdef",
-  normaliser: new Normaliser({ redact: { queryParameters: ["token", "code", "password"], headers: ["authorization", "cookie"] } }),
+  normaliser: new Normaliser({
+    redact: {
+      queryParameters: ["token", "code", "password"],
+      headers: ["authorization", "cookie"],
+    },
+  }),
   maxRecordBytes: 1024 * 1024,
   maxEncodedBytes: 256 * 1024 * 1024,
 });
@@ -35,22 +45,39 @@ const CASES: readonly Case[] = [
 function naive({ signal, body }: Case): number {
   let bytes = 0;
   if (signal === "logs") {
-    const request = ExportLogsServiceRequest.type.decode(body) as unknown as { resourceLogs: { resource?: { attributes: KeyValue[] }; scopeLogs: { logRecords: NaiveRecord[] }[] }[] };
+    const request = ExportLogsServiceRequest.type.decode(body) as unknown as {
+      resourceLogs: {
+        resource?: { attributes: KeyValue[] };
+        scopeLogs: { logRecords: NaiveRecord[] }[];
+      }[];
+    };
     for (const { resource, scopeLogs } of request.resourceLogs) {
       const ResourceAttributes = toMap(resource?.attributes ?? []);
-      for (const { logRecords } of scopeLogs) for (const record of logRecords) bytes += JSON.stringify(toRow(record, ResourceAttributes)).length + 1;
+      for (const { logRecords } of scopeLogs)
+        for (const record of logRecords)
+          bytes += JSON.stringify(toRow(record, ResourceAttributes)).length + 1;
     }
   } else {
-    const request = ExportTraceServiceRequest.type.decode(body) as unknown as { resourceSpans: { resource?: { attributes: KeyValue[] }; scopeSpans: { spans: NaiveRecord[] }[] }[] };
+    const request = ExportTraceServiceRequest.type.decode(body) as unknown as {
+      resourceSpans: {
+        resource?: { attributes: KeyValue[] };
+        scopeSpans: { spans: NaiveRecord[] }[];
+      }[];
+    };
     for (const { resource, scopeSpans } of request.resourceSpans) {
       const ResourceAttributes = toMap(resource?.attributes ?? []);
-      for (const { spans } of scopeSpans) for (const record of spans) bytes += JSON.stringify(toRow(record, ResourceAttributes)).length + 1;
+      for (const { spans } of scopeSpans)
+        for (const record of spans)
+          bytes += JSON.stringify(toRow(record, ResourceAttributes)).length + 1;
     }
   }
   return bytes;
 }
 
-type KeyValue = { key: string; value?: { stringValue?: string; intValue?: { toString(): string } } };
+type KeyValue = {
+  key: string;
+  value?: { stringValue?: string; intValue?: { toString(): string } };
+};
 interface NaiveRecord {
   timeUnixNano?: { toString(): string };
   startTimeUnixNano?: { toString(): string };
@@ -66,7 +93,8 @@ interface NaiveRecord {
 
 function toMap(attributes: readonly KeyValue[]): Record<string, string> {
   const map: Record<string, string> = {};
-  for (const { key, value } of attributes) map[key] = value?.stringValue ?? value?.intValue?.toString() ?? "";
+  for (const { key, value } of attributes)
+    map[key] = value?.stringValue ?? value?.intValue?.toString() ?? "";
   return map;
 }
 
@@ -110,7 +138,11 @@ export async function benchDecode(): Promise<void> {
       `${(naiveUs / us).toFixed(1)}x`,
     ]);
   }
-  printTable("Request bytes to hashed row, one thread (budget for the application log: 6 µs)", ["record", "B", "µs CPU", "records/s", "MB/s", "protobufjs + JSONEachRow µs", "ratio"], rows);
+  printTable(
+    "Request bytes to hashed row, one thread (budget for the application log: 6 µs)",
+    ["record", "B", "µs CPU", "records/s", "MB/s", "protobufjs + JSONEachRow µs", "ratio"],
+    rows,
+  );
 
   const hashes = Buffer.alloc(32);
   const hashRows: string[][] = [];

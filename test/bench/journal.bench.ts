@@ -19,12 +19,22 @@ export async function benchJournal(): Promise<void> {
     maxRecordBytes: 1024 * 1024,
     maxEncodedBytes: 256 * 1024 * 1024,
   });
-  const { sections } = await encoder.encode("logs", applicationBody(RECORDS), { receivedAtNs: 1n, sender: "bench", senderAuth: "none", retentionClass: "default" });
+  const { sections } = await encoder.encode("logs", applicationBody(RECORDS), {
+    receivedAtNs: 1n,
+    sender: "bench",
+    senderAuth: "none",
+    retentionClass: "default",
+  });
   const meta = { signal: "logs", key: null, receivedAtNs: 1n, rejected: 0, message: "" } as const;
   const rows: string[][] = [];
   for (const parallel of [1, 8]) {
     const directory = await mkdtemp(join(tmpdir(), "meshproof-bench-"));
-    const journal = await Journal.open({ directory, maxBytes: 4 * 1024 ** 3, logger: silentLogger, onFatal: (error) => console.error(error) });
+    const journal = await Journal.open({
+      directory,
+      maxBytes: 4 * 1024 ** 3,
+      logger: silentLogger,
+      onFatal: (error) => console.error(error),
+    });
     const latencies: number[] = [];
     const cpu = process.cpuUsage();
     const started = performance.now();
@@ -51,5 +61,9 @@ export async function benchJournal(): Promise<void> {
       `${Math.round((FRAMES * sections[0]!.bytes.length) / ms / 1000)}`,
     ]);
   }
-  printTable("Journal: frames of 1,000 rows, durable", ["frames at a time", "µs CPU a record", "p50", "p99", "records/s", "MB/s"], rows);
+  printTable(
+    "Journal: frames of 1,000 rows, durable",
+    ["frames at a time", "µs CPU a record", "p50", "p99", "records/s", "MB/s"],
+    rows,
+  );
 }

@@ -7,7 +7,10 @@ export interface Run {
 }
 
 /** Runs `act` `runs` times after a warm-up, and gives the median run by CPU. */
-export async function measure(act: () => unknown, { warmUps = 3, runs = 7 }: { warmUps?: number; runs?: number } = {}): Promise<Run> {
+export async function measure(
+  act: () => unknown,
+  { warmUps = 3, runs = 7 }: { warmUps?: number; runs?: number } = {},
+): Promise<Run> {
   for (let i = 0; i < warmUps; i++) await act();
   const taken: Run[] = [];
   for (let i = 0; i < runs; i++) {
@@ -32,12 +35,21 @@ export function percentile(numbers: readonly number[], share: number): number {
 }
 
 /** Prints rows under a header, columns aligned; the first column to the left, the others to the right. */
-export function printTable(title: string, header: readonly string[], rows: readonly (readonly string[])[]): void {
+export function printTable(
+  title: string,
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+): void {
   const all = [header, ...rows];
   const widths = header.map((_, c) => Math.max(...all.map((row) => row[c]?.length ?? 0)));
   console.log(`\n${title}\n`);
   for (const [i, row] of all.entries()) {
-    console.log(`| ${row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join(" | ")} |`);
-    if (i === 0) console.log(`|${widths.map((width, c) => (c === 0 ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`);
+    console.log(
+      `| ${row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join(" | ")} |`,
+    );
+    if (i === 0)
+      console.log(
+        `|${widths.map((width, c) => (c === 0 ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`,
+      );
   }
 }

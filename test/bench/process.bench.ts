@@ -32,7 +32,10 @@ function useOf(pid: number): ProcessUse {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return { cpuUs: ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND, rssBytes: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024 };
+  return {
+    cpuUs: ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND,
+    rssBytes: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024,
+  };
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
@@ -43,9 +46,23 @@ function send(server: ServerProcess, body: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
       server.otlp("logs"),
-      { method: "POST", agent, headers: { "content-type": "application/x-protobuf", "content-encoding": "gzip", "content-length": body.length } },
+      {
+        method: "POST",
+        agent,
+        headers: {
+          "content-type": "application/x-protobuf",
+          "content-encoding": "gzip",
+          "content-length": body.length,
+        },
+      },
       (response) => {
-        response.resume().on("end", () => (response.statusCode === 200 ? resolve(performance.now() - started) : reject(new Error(`status ${response.statusCode}`))));
+        response
+          .resume()
+          .on("end", () =>
+            response.statusCode === 200
+              ? resolve(performance.now() - started)
+              : reject(new Error(`status ${response.statusCode}`)),
+          );
       },
     );
     outgoing.on("error", reject).end(body);
@@ -64,11 +81,17 @@ async function waitForRows(server: ServerProcess, rows: number): Promise<void> {
 
 export async function benchProcess(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "meshproof-bench-"));
-  const bodies = Array.from({ length: PACED_REQUESTS + FULL_SPEED_REQUESTS }, (_, i) => gzipSync(applicationBody(RECORDS, i * RECORDS), { level: 1 }));
+  const bodies = Array.from({ length: PACED_REQUESTS + FULL_SPEED_REQUESTS }, (_, i) =>
+    gzipSync(applicationBody(RECORDS, i * RECORDS), { level: 1 }),
+  );
   const server = await ServerProcess.start(directory);
   try {
     // Warm: the first requests compile the hot path.
-    for (let i = 0; i < 40; i++) await send(server, gzipSync(applicationBody(RECORDS, 10_000_000 + i * RECORDS), { level: 1 }));
+    for (let i = 0; i < 40; i++)
+      await send(
+        server,
+        gzipSync(applicationBody(RECORDS, 10_000_000 + i * RECORDS), { level: 1 }),
+      );
     await waitForRows(server, 40 * RECORDS);
 
     const latencies: number[] = [];
@@ -95,8 +118,16 @@ export async function benchProcess(): Promise<void> {
         ["CPU a record, socket to insert sent", `${pacedUs.toFixed(2)} µs`, "9 µs"],
         ["acknowledged, p50", `${median(latencies).toFixed(1)} ms`, "10 ms"],
         ["acknowledged, p99", `${percentile(latencies, 0.99).toFixed(1)} ms`, "50 ms"],
-        ["memory of the process, largest", `${Math.round(Math.max(...rss) / 1048576)} MB`, "300 MB"],
-        ["last record visible in ClickHouse after its 200", `${Math.round(visible - acknowledged)} ms`, "2000 ms"],
+        [
+          "memory of the process, largest",
+          `${Math.round(Math.max(...rss) / 1048576)} MB`,
+          "300 MB",
+        ],
+        [
+          "last record visible in ClickHouse after its 200",
+          `${Math.round(visible - acknowledged)} ms`,
+          "2000 ms",
+        ],
       ],
     );
 
@@ -116,7 +147,10 @@ export async function benchProcess(): Promise<void> {
       ["what", "measured"],
       [
         ["acknowledged records/s", thousands((FULL_SPEED_REQUESTS * RECORDS * 1000) / fullMs)],
-        ["CPU a record", `${((after.cpuUs - before.cpuUs) / (FULL_SPEED_REQUESTS * RECORDS)).toFixed(2)} µs`],
+        [
+          "CPU a record",
+          `${((after.cpuUs - before.cpuUs) / (FULL_SPEED_REQUESTS * RECORDS)).toFixed(2)} µs`,
+        ],
         ["memory of the process afterwards", `${Math.round(after.rssBytes / 1048576)} MB`],
       ],
     );

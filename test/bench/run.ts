@@ -4,7 +4,11 @@ import { benchJournal } from "./journal.bench.ts";
 import { benchProcess } from "./process.bench.ts";
 
 /** `npm run bench [name …]`: prints tables of medians. Absolute figures are the machine's; ratios within a table hold elsewhere too. */
-const BENCHES: Readonly<Record<string, () => Promise<void>>> = { decode: benchDecode, journal: benchJournal, process: benchProcess };
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+  decode: benchDecode,
+  journal: benchJournal,
+  process: benchProcess,
+};
 
 const names = process.argv.slice(2);
 for (const name of names) {
@@ -13,7 +17,9 @@ for (const name of names) {
     process.exit(2);
   }
 }
-console.log(`Node ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown processor"}`);
+console.log(
+  `Node ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown processor"}`,
+);
 for (const [name, bench] of Object.entries(BENCHES)) {
   if (names.length === 0 || names.includes(name)) await bench();
 }

@@ -115,7 +115,7 @@ t.test("the time of several waits is counted together", async (t) => {
   const admission = new Admission({ maxBytes: 100, timeoutMs: 200 });
   const first = holding(admission, 100);
   const [patient, fresh] = [admission.open(), admission.open()];
-  setTimeout(() => first.resize(90), 150);
+  setTimeout(() => void first.resize(90), 150);
   await patient.resize(10);
   const refused: string[] = [];
   const refusals = [

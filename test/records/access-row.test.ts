@@ -31,7 +31,9 @@ function createEncoder(): RequestEncoder {
 function written(name: string, value: unknown): unknown {
   if (typeof value === "bigint") return String(value);
   if (typeof value === "string") {
-    return Buffer.from(value, "latin1").toString(/^(Peer|Local)Address$/.test(name) ? "hex" : "utf8");
+    return Buffer.from(value, "latin1").toString(
+      /^(Peer|Local)Address$/.test(name) ? "hex" : "utf8",
+    );
   }
   if (Array.isArray(value)) return value.map((item) => written("", item));
   return value;
@@ -45,11 +47,21 @@ for (const dialect of ["envoy_otel", "istio_text"]) {
       const read = (file: string): unknown =>
         JSON.parse(readFileSync(join(FIXTURES, dialect, name, file), "utf8"));
       const expected = read("out.json") as Record<string, unknown>;
-      const { sections, rejected } = await encoder.encode("logs", bodyOf(read("in.json") as RecordInput), RECEIVED);
+      const { sections, rejected } = await encoder.encode(
+        "logs",
+        bodyOf(read("in.json") as RecordInput),
+        RECEIVED,
+      );
       t.equal(rejected, 0);
       t.equal(sections[0]?.kind, 1, name);
       const row = actualRows(sections[0])[0]!;
-      t.match(row, { Kind: 1, ReceivedTimestamp: RECEIVED.receivedAtNs, Sender: "collector", SenderAuth: "token", Truncations: [] });
+      t.match(row, {
+        Kind: 1,
+        ReceivedTimestamp: RECEIVED.receivedAtNs,
+        Sender: "collector",
+        SenderAuth: "token",
+        Truncations: [],
+      });
       const pairs = Object.entries(expected).filter(([column]) => column !== "Body");
       for (const [column, value] of pairs) {
         // A record without a time of its own gets the time of arrival.
@@ -73,35 +85,43 @@ t.test("what a column does not name keeps its default", async (t) => {
 });
 
 function readLine(): string {
-  const input = JSON.parse(readFileSync(join(FIXTURES, "istio_text/inbound/in.json"), "utf8")) as { record: { body: { stringValue: string } } };
+  const input = JSON.parse(readFileSync(join(FIXTURES, "istio_text/inbound/in.json"), "utf8")) as {
+    record: { body: { stringValue: string } };
+  };
   return input.record.body.stringValue;
 }
 
-t.test("a value that was rewritten is written with its secret gone, in the place of its key", async (t) => {
-  const attributes = (values: Record<string, string>): object[] =>
-    Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } }));
-  const input = {
-    resource: { attributes: attributes({ log_name: "otel_envoy_accesslog", node_name: "n" }) },
-    record: {
-      timeUnixNano: "1790000000000000000",
-      attributes: attributes({
-        zebra: "last",
-        response_flags: "-",
-        method: "GET",
-        path: "/a?token=hidden1",
-        referer: "https://shop.example/?password=hidden2&x=1",
-        authorization: "Bearer hidden3",
-        response_code: "200",
-        alpha: "first",
-      }),
-    },
-  };
-  const { sections } = await encoder.encode("logs", bodyOf(input), RECEIVED);
-  const row = actualRows(sections[0])[0]!;
-  t.notMatch(Buffer.from(sections[0]!.bytes).toString("latin1"), /hidden/);
-  t.same(
-    (row["LogAttributes"] as [string, string][]).map(([key]) => key),
-    ["alpha", "authorization", "referer", "zebra"],
-  );
-  t.match(new Map(row["LogAttributes"] as [string, string][]).get("referer"), /password=\[redacted\]&x=1$/);
-});
+t.test(
+  "a value that was rewritten is written with its secret gone, in the place of its key",
+  async (t) => {
+    const attributes = (values: Record<string, string>): object[] =>
+      Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } }));
+    const input = {
+      resource: { attributes: attributes({ log_name: "otel_envoy_accesslog", node_name: "n" }) },
+      record: {
+        timeUnixNano: "1790000000000000000",
+        attributes: attributes({
+          zebra: "last",
+          response_flags: "-",
+          method: "GET",
+          path: "/a?token=hidden1",
+          referer: "https://shop.example/?password=hidden2&x=1",
+          authorization: "Bearer hidden3",
+          response_code: "200",
+          alpha: "first",
+        }),
+      },
+    };
+    const { sections } = await encoder.encode("logs", bodyOf(input), RECEIVED);
+    const row = actualRows(sections[0])[0]!;
+    t.notMatch(Buffer.from(sections[0]!.bytes).toString("latin1"), /hidden/);
+    t.same(
+      (row["LogAttributes"] as [string, string][]).map(([key]) => key),
+      ["alpha", "authorization", "referer", "zebra"],
+    );
+    t.match(
+      new Map(row["LogAttributes"] as [string, string][]).get("referer"),
+      /password=\[redacted\]&x=1$/,
+    );
+  },
+);

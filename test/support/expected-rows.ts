@@ -42,8 +42,10 @@ function jsonOf(value: Value): string {
 
 /** As JSON.stringify, but for the escapes that it shortens to \b and \f, and lone surrogates that cannot occur here. */
 function jsonString(text: string): string {
-  return JSON.stringify(text).replaceAll(/\\([bf])|\\u([0-9a-f]{4})/g, (whole, short: string | undefined) =>
-    short === "b" ? "\\u0008" : short === "f" ? "\\u000c" : whole,
+  return JSON.stringify(text).replaceAll(
+    /\\([bf])|\\u([0-9a-f]{4})/g,
+    (whole, short: string | undefined) =>
+      short === "b" ? "\\u0008" : short === "f" ? "\\u000c" : whole,
   );
 }
 
@@ -71,7 +73,12 @@ function lastOf(attributes: Attributes | undefined, name: string): string {
   return found === undefined ? "" : textOf(found[1]);
 }
 
-export function expectedLog(batch: Batch<LogInput>, scope: Batch<LogInput>["scopes"][number], log: LogInput, receivedAtNs: bigint): Expected {
+export function expectedLog(
+  batch: Batch<LogInput>,
+  scope: Batch<LogInput>["scopes"][number],
+  log: LogInput,
+  receivedAtNs: bigint,
+): Expected {
   const time = log.time || log.observed || receivedAtNs;
   return {
     Timestamp: clamp(time),
@@ -100,7 +107,12 @@ export function expectedLog(batch: Batch<LogInput>, scope: Batch<LogInput>["scop
 const SPAN_KINDS = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
 const STATUS_CODES = ["Unset", "Ok", "Error"];
 
-export function expectedSpan(batch: Batch<SpanInput>, scope: Batch<SpanInput>["scopes"][number], span: SpanInput, receivedAtNs: bigint): Expected {
+export function expectedSpan(
+  batch: Batch<SpanInput>,
+  scope: Batch<SpanInput>["scopes"][number],
+  span: SpanInput,
+  receivedAtNs: bigint,
+): Expected {
   const start = span.start || receivedAtNs;
   const end = span.end ?? 0n;
   const ordered = Boolean(span.start) && end >= start;
@@ -145,8 +157,13 @@ export function expectedSpan(batch: Batch<SpanInput>, scope: Batch<SpanInput>["s
 }
 
 /** Expected values of all records of a request, in order. */
-export function expectedRows<T>(batches: readonly Batch<T>[], one: (batch: Batch<T>, scope: Batch<T>["scopes"][number], record: T) => Expected): Expected[] {
-  return batches.flatMap((batch) => batch.scopes.flatMap((scope) => scope.records.map((record) => one(batch, scope, record))));
+export function expectedRows<T>(
+  batches: readonly Batch<T>[],
+  one: (batch: Batch<T>, scope: Batch<T>["scopes"][number], record: T) => Expected,
+): Expected[] {
+  return batches.flatMap((batch) =>
+    batch.scopes.flatMap((scope) => scope.records.map((record) => one(batch, scope, record))),
+  );
 }
 
 /** Rows of a section as column → value, in the form of `Expected`. */
@@ -154,8 +171,13 @@ export function actualRows(section: RowSection | undefined): Expected[] {
   if (section === undefined) return [];
   const table: Table = Object.values(TABLES).find((one) => one.kind === section.kind)!;
   return Array.from({ length: section.count }, (_, i) => {
-    const row = section.bytes.subarray(section.offsets[i]! + ROW_PREFIX_LENGTH, section.offsets[i + 1]);
-    return Object.fromEntries(decodeRow(table, row).map((value, c) => [table.columns[c]!.name, plain(value)]));
+    const row = section.bytes.subarray(
+      section.offsets[i]! + ROW_PREFIX_LENGTH,
+      section.offsets[i + 1],
+    );
+    return Object.fromEntries(
+      decodeRow(table, row).map((value, c) => [table.columns[c]!.name, plain(value)]),
+    );
   });
 }
 

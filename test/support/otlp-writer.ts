@@ -8,7 +8,15 @@ const { Writer } = protobuf;
 type Writer = protobuf.Writer;
 type Long = Exclude<Parameters<Writer["int64"]>[0], number | string>;
 
-export type Value = string | boolean | bigint | number | Uint8Array | null | Value[] | { [key: string]: Value };
+export type Value =
+  | string
+  | boolean
+  | bigint
+  | number
+  | Uint8Array
+  | null
+  | Value[]
+  | { [key: string]: Value };
 export type Attributes = readonly (readonly [string, Value])[];
 
 export interface LogInput {
@@ -36,7 +44,14 @@ export interface SpanInput {
   end?: bigint;
   attributes?: Attributes;
   events?: { time?: bigint; name?: string; attributes?: Attributes; dropped?: number }[];
-  links?: { traceId?: Uint8Array; spanId?: Uint8Array; traceState?: string; attributes?: Attributes; dropped?: number; flags?: number }[];
+  links?: {
+    traceId?: Uint8Array;
+    spanId?: Uint8Array;
+    traceState?: string;
+    attributes?: Attributes;
+    dropped?: number;
+    flags?: number;
+  }[];
   status?: { code?: number; message?: string };
   flags?: number;
   dropped?: number;
@@ -47,7 +62,13 @@ export interface SpanInput {
 export interface Batch<T> {
   resource?: Attributes;
   resourceSchemaUrl?: string;
-  scopes: { name?: string; version?: string; attributes?: Attributes; schemaUrl?: string; records: readonly T[] }[];
+  scopes: {
+    name?: string;
+    version?: string;
+    attributes?: Attributes;
+    schemaUrl?: string;
+    records: readonly T[];
+  }[];
 }
 
 /** An int attribute: a bigint. A double: a number. */
@@ -75,7 +96,11 @@ function value(w: Writer, v: Value): void {
 
 function long(v: bigint): Long {
   const bits = BigInt.asUintN(64, v);
-  return { low: Number(bits & 0xffff_ffffn) | 0, high: Number(bits >> 32n) | 0, unsigned: false } as Long;
+  return {
+    low: Number(bits & 0xffff_ffffn) | 0,
+    high: Number(bits >> 32n) | 0,
+    unsigned: false,
+  } as Long;
 }
 
 function keyValue(w: Writer, tag: number, key: string, v: Value): void {
@@ -186,6 +211,9 @@ export function writeTraces(batches: readonly Batch<SpanInput>[]): Buffer {
 }
 
 /** One resource, one scope. */
-export function oneScope<T>(records: readonly T[], resource: Attributes = [["service.name", "orders"]]): Batch<T>[] {
+export function oneScope<T>(
+  records: readonly T[],
+  resource: Attributes = [["service.name", "orders"]],
+): Batch<T>[] {
   return [{ resource, scopes: [{ records }] }];
 }

@@ -24,7 +24,12 @@ export class ServerProcess {
   readonly ports: ServerPorts;
   readonly #child: ChildProcess;
 
-  private constructor(directory: string, configFile: string, ports: ServerPorts, child: ChildProcess) {
+  private constructor(
+    directory: string,
+    configFile: string,
+    ports: ServerPorts,
+    child: ChildProcess,
+  ) {
     this.directory = directory;
     this.configFile = configFile;
     this.ports = ports;
@@ -47,10 +52,14 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     );
     writeFileSync(extra, config === "" ? "{}\n" : config);
     const portsFile = join(directory, "data", "ports.json");
-    const child = spawn(process.execPath, [LAUNCHER, "serve", "--json", "--config", configFile, "--config", extra], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(
+      process.execPath,
+      [LAUNCHER, "serve", "--json", "--config", configFile, "--config", extra],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
     let output = "";
-    child.stdout!.setEncoding("utf8").on("data", (text: string) => (output += text));
-    child.stderr!.setEncoding("utf8").on("data", (text: string) => (output += text));
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
       if (existsSync(portsFile)) {
@@ -77,7 +86,10 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
 
   /** Rows of a query as the reader sends it, or another user. */
   async query<T>(sql: string, user: "reader" | "writer" | "admin" = "reader"): Promise<T[]> {
-    const password = readFileSync(join(this.dataDirectory, "secrets", `clickhouse-${user}`), "utf8").trim();
+    const password = readFileSync(
+      join(this.dataDirectory, "secrets", `clickhouse-${user}`),
+      "utf8",
+    ).trim();
     const response = await fetch(`http://127.0.0.1:${this.ports.clickhouseHttp}/?database=otel`, {
       method: "POST",
       headers: { "X-ClickHouse-User": user, "X-ClickHouse-Key": password },
@@ -104,7 +116,9 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
   async #end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-    const ended = new Promise<number | null>((resolveEnd) => child.once("exit", (code) => resolveEnd(code)));
+    const ended = new Promise<number | null>((resolveEnd) =>
+      child.once("exit", (code) => resolveEnd(code)),
+    );
     child.kill(signal);
     return ended;
   }

@@ -1,5 +1,11 @@
 import { createHash } from "node:crypto";
-import { type Attributes, type LogInput, type SpanInput, writeLogs, writeTraces } from "./otlp-writer.ts";
+import {
+  type Attributes,
+  type LogInput,
+  type SpanInput,
+  writeLogs,
+  writeTraces,
+} from "./otlp-writer.ts";
 
 /** The same bytes for the same name: fixtures and benchmarks are repeatable. */
 export function digest(name: string, bytes: number): Buffer {
@@ -7,13 +13,29 @@ export function digest(name: string, bytes: number): Buffer {
 }
 
 const BASE_TIME = 1_790_000_000_000_000_000n;
-const SERVICES = ["frontend", "orders", "payment", "inventory", "shipping", "search", "cart", "ads", "mail", "currency"];
+const SERVICES = [
+  "frontend",
+  "orders",
+  "payment",
+  "inventory",
+  "shipping",
+  "search",
+  "cart",
+  "ads",
+  "mail",
+  "currency",
+];
 
 /** Log number `i` of an application: 25 attributes (20 strings, 5 integers), a body of 230 bytes; about 1.4 kB on the wire. */
 export function applicationLog(i: number): LogInput {
   const attributes: [string, string | bigint][] = [];
-  for (let a = 0; a < 20; a++) attributes.push([`app.attribute.name_${a}`, `v${a} of ${i % 97} ${digest(`${a}`, 8).toString("hex")}`]);
-  for (let a = 0; a < 5; a++) attributes.push([`app.number.name_${a}`, BigInt((i * 7919 + a * 104_729) % 1_000_003)]);
+  for (let a = 0; a < 20; a++)
+    attributes.push([
+      `app.attribute.name_${a}`,
+      `v${a} of ${i % 97} ${digest(`${a}`, 8).toString("hex")}`,
+    ]);
+  for (let a = 0; a < 5; a++)
+    attributes.push([`app.number.name_${a}`, BigInt((i * 7919 + a * 104_729) % 1_000_003)]);
   return {
     time: BASE_TIME + BigInt(i) * 1_234_567n,
     observed: BASE_TIME + BigInt(i) * 1_234_567n + 999n,
@@ -38,14 +60,22 @@ export function envoyLog(i: number): LogInput {
     ["protocol", "HTTP/2"],
     ["response_code", denied ? "403" : "200"],
     ["response_flags", "-"],
-    ["response_code_details", denied ? "rbac_access_denied_matched_policy[ns[shop]-policy[deny-all]-rule[0]]" : "via_upstream"],
+    [
+      "response_code_details",
+      denied
+        ? "rbac_access_denied_matched_policy[ns[shop]-policy[deny-all]-rule[0]]"
+        : "via_upstream",
+    ],
     ["bytes_received", String(i % 5000)],
     ["bytes_sent", String((i * 17) % 50_000)],
     ["duration", String(i % 300)],
     ["upstream_service_time", denied ? "-" : String(i % 290)],
     ["x_forwarded_for", `10.1.${i % 250}.7`],
     ["user_agent", "Mozilla/5.0 (X11; Linux x86_64) shop-client/4.2"],
-    ["request_id", `785918d6-06b6-9312-${digest(`r${i}`, 2).toString("hex")}-${digest(`q${i}`, 6).toString("hex")}`],
+    [
+      "request_id",
+      `785918d6-06b6-9312-${digest(`r${i}`, 2).toString("hex")}-${digest(`q${i}`, 6).toString("hex")}`,
+    ],
     ["authority", `${service}.shop.svc.cluster.local`],
     ["upstream_host", denied ? "-" : `10.2.3.${i % 250}:8080`],
     ["upstream_cluster", "inbound|8080||"],
@@ -58,13 +88,20 @@ export function envoyLog(i: number): LogInput {
     ["downstream_local_uri_san", `spiffe://cluster.local/ns/shop/sa/${service}`],
     ["connection_id", String(100_000 + i)],
   ];
-  return { time: BASE_TIME + BigInt(i) * 1_000_000n, attributes, traceId: digest(`trace ${i}`, 16), spanId: digest(`span ${i}`, 8) };
+  return {
+    time: BASE_TIME + BigInt(i) * 1_000_000n,
+    attributes,
+    traceId: digest(`trace ${i}`, 16),
+    spanId: digest(`span ${i}`, 8),
+  };
 }
 
 export function spanInput(i: number): SpanInput {
   const attributes: [string, string | bigint][] = [];
-  for (let a = 0; a < 16; a++) attributes.push([`http.attribute.name_${a}`, `value ${a} ${i % 97}`]);
-  for (let a = 0; a < 4; a++) attributes.push([`http.number.name_${a}`, BigInt((i * 31 + a) % 100_000)]);
+  for (let a = 0; a < 16; a++)
+    attributes.push([`http.attribute.name_${a}`, `value ${a} ${i % 97}`]);
+  for (let a = 0; a < 4; a++)
+    attributes.push([`http.number.name_${a}`, BigInt((i * 31 + a) % 100_000)]);
   const start = BASE_TIME + BigInt(i) * 1_000_000n;
   return {
     traceId: digest(`trace ${i}`, 16),
@@ -75,7 +112,10 @@ export function spanInput(i: number): SpanInput {
     start,
     end: start + BigInt((i % 500) * 1_000_003),
     attributes,
-    events: i % 3 === 0 ? [{ time: start + 5n, name: "exception", attributes: [["exception.type", "Timeout"]] }] : [],
+    events:
+      i % 3 === 0
+        ? [{ time: start + 5n, name: "exception", attributes: [["exception.type", "Timeout"]] }]
+        : [],
     status: i % 11 === 0 ? { code: 2, message: "upstream timed out" } : { code: 1 },
     flags: 0x101,
   };
@@ -116,9 +156,21 @@ export function spanBody(count: number, first = 0): Buffer {
   return writeTraces(tenResources(count, first, spanInput));
 }
 
-function tenResources<T>(count: number, first: number, make: (i: number) => T): { resource: Attributes; scopes: { name: string; version: string; records: T[] }[] }[] {
+function tenResources<T>(
+  count: number,
+  first: number,
+  make: (i: number) => T,
+): { resource: Attributes; scopes: { name: string; version: string; records: T[] }[] }[] {
   return Array.from({ length: 10 }, (_, n) => ({
     resource: resourceOf(n),
-    scopes: [{ name: "shop", version: "1.4.0", records: Array.from({ length: Math.ceil((count - n) / 10) }, (_unused, j) => make(first + n + j * 10)) }],
+    scopes: [
+      {
+        name: "shop",
+        version: "1.4.0",
+        records: Array.from({ length: Math.ceil((count - n) / 10) }, (_unused, j) =>
+          make(first + n + j * 10),
+        ),
+      },
+    ],
   })).filter((batch) => batch.scopes[0]!.records.length > 0);
 }

@@ -355,25 +355,48 @@ t.test(
   },
 );
 
-t.test("a quarantined row counts as present when its bytes are what was sealed", async (t) => {
+t.test(
+  "a row that is kept beside the tables counts as present when it is what was sealed",
+  async (t) => {
+    for (const windowLeaves of [256, 1024]) {
+      const log = await MemoryLog.of(1300);
+      for (const index of [30, 31, 33, 900]) log.rows.remove(index);
+      const report = await expectFaults(
+        t,
+        log,
+        [
+          { fault: "row_missing", leafIndex: 31, table: "logs" },
+          { fault: "row_missing", leafIndex: 33, table: "spans" },
+        ],
+        {
+          windowLeaves,
+          async *kept() {
+            yield { leafIndex: 30, kind: 2, rowHash: rowHash("row 30") };
+            yield { leafIndex: 31, kind: 3, rowHash: rowHash("other bytes") };
+            yield { leafIndex: 33, kind: 3, rowHash: rowHash("row 33") }; // another kind than was sealed
+            yield { leafIndex: 34, kind: 3, rowHash: rowHash("not asked for") };
+            yield { leafIndex: 900, kind: kindAt(900), rowHash: rowHash("row 900") };
+          },
+        },
+      );
+      t.equal(report.checked.records, 1298);
+    }
+  },
+);
+
+t.test("a row beyond the tree that is kept elsewhere too, waits to be sealed", async (t) => {
   const log = await MemoryLog.of(300);
-  for (const index of [30, 31, 33]) log.rows.remove(index);
-  const report = await expectFaults(
-    t,
-    log,
-    [
-      { fault: "row_missing", leafIndex: 31, table: "logs" },
-      { fault: "row_missing", leafIndex: 33, table: "spans" },
-    ],
-    {
-      quarantined: new Map([
-        [30, { kind: 2, rowHash: rowHash("row 30") }],
-        [31, { kind: 3, rowHash: rowHash("other bytes") }],
-        [33, { kind: 3, rowHash: rowHash("row 33") }], // another kind than was sealed
-      ]),
+  for (const index of [300, 301, 302]) log.rows.add(index);
+  const asked: number[][] = [];
+  await expectFaults(t, log, [{ fault: "row_added", leafIndex: 301, table: "logs" }], {
+    async *kept(from, to) {
+      asked.push([from, to]);
+      yield { leafIndex: 300, kind: kindAt(300), rowHash: rowHash("row 300") };
+      yield { leafIndex: 301, kind: kindAt(301), rowHash: rowHash("another row 301") };
+      yield { leafIndex: 302, kind: kindAt(302), rowHash: rowHash("row 302") };
     },
-  );
-  t.equal(report.checked.records, 298);
+  });
+  t.same(asked, [[300, Infinity]], "nothing else is asked for while nothing is missing");
 });
 
 t.test("rows that arrive late are waited for, and compared when they come", async (t) => {
