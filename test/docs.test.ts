@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import t from "tap";
 import { GENERATED } from "../docs/generate.ts";
+import { loadConfig } from "../src/config/load.ts";
 import { ERRORS } from "../src/core/errors.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -25,6 +26,15 @@ t.test("every error code is thrown somewhere and tested somewhere", async (t) =>
     t.match(source, new RegExp(`["']${code}["']`), `${code} is thrown`);
     t.match(tests, new RegExp(`\\b${code}\\b`), `${code} is tested`);
   }
+});
+
+t.test("the image's configuration is valid", async (t) => {
+  const config = loadConfig(
+    [join(ROOT, "config/meshproof.yaml"), join(ROOT, "docker/meshproof.yaml")],
+    {},
+  );
+  t.equal(config.storage.directory, "/data");
+  t.equal(config.receivers.otlp.protocols.http.endpoint.host, "0.0.0.0");
 });
 
 t.test("documents link to files that exist", async (t) => {

@@ -1,0 +1,20 @@
+/**
+ * The public API: the offline verifier, and what a dialect or a signer of one's own is defined with.
+ * Everything here works without a server, a ClickHouse client or native code.
+ */
+export { ERRORS, MeshproofError, type ErrorCode } from "./core/errors.ts";
+export { KINDS, type Kind, type KindName } from "./core/kinds.ts";
+export type { LeafBatch, RowSource } from "./core/verification.ts";
+export { defineDialect } from "./normalise/dialect.ts";
+export { TABLES, type Column, type Table } from "./records/columns.ts";
+export { decodeRow, type RowValue } from "./records/row-codec.ts";
+export { defineSigner } from "./seal/signers/define.ts";
+export { openCheckpoint, parseCheckpoint, type Checkpoint } from "./tlog/checkpoint.ts";
+export { encodeEntry } from "./tlog/entry.ts";
+export { leafHash, nodeHash } from "./tlog/merkle.ts";
+export { parseVerifierKey, type VerifierKey } from "./tlog/note.ts";
+export { checkProof, parseProof, type LogProof } from "./tlog/proof.ts";
+export { checkConsistency, checkInclusion } from "./tlog/prove.ts";
+export { DirectoryLogReader, type LogReader } from "./verify/log-reader.ts";
+export type { Fault, FaultKind, Report } from "./verify/report.ts";
+export { verify, type VerifyOptions } from "./verify/verify.ts";
