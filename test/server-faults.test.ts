@@ -2,11 +2,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { findLibrary } from "../src/store/engine-host.ts";
-import type { Report } from "../src/verify/report.ts";
 import { runCommand } from "./support/command.ts";
 import { type LogInput, oneScope, writeLogs } from "./support/otlp-writer.ts";
 import { Load, send } from "./support/senders.ts";
+import { runVerify, temporaryDirectory, whyNoEngine } from "./support/server-fixture.ts";
 import { ServerProcess } from "./support/server-process.ts";
 import { storedRows, waitForCount } from "./support/stored-rows.ts";
 
@@ -36,19 +35,8 @@ async function eachOnce(t: Test, server: ServerProcess, requests: number): Promi
   t.same(row, { rows: `${expected}`, bodies: `${expected}`, indexes: `${expected}` });
 }
 
-async function runVerify(server: ServerProcess): Promise<{ code: number | null; report: Report }> {
-  const { code, stdout, stderr } = await runCommand(
-    "verify",
-    "--json",
-    "--config",
-    server.configFile,
-  );
-  if (stdout === "") throw new Error(stderr);
-  return { code, report: JSON.parse(stdout) as Report };
-}
-
 t.test("nothing acknowledged is lost, and nothing is there twice", { skip }, async (t) => {
-  const directory = t.testdir();
+  const directory = temporaryDirectory(t);
   let server = await ServerProcess.start(directory);
   t.teardown(() => server.kill());
   const load = new Load({ url: () => server.otlp("logs"), body: numbered, senders: 4 });
@@ -113,7 +101,7 @@ t.test(
   "a full journal refuses, keeps what it has, and gives it to a store that comes later",
   { skip },
   async (t) => {
-    const directory = t.testdir();
+    const directory = temporaryDirectory(t);
     const limits = `receivers: { otlp: { protocols: { http: { max_request_body_size: 1MiB } } } }
 storage: { max_size: 2MiB }
 `;
@@ -197,15 +185,6 @@ storage: { max_size: 2MiB }
     );
   },
 );
-
-function whyNoEngine(): string | false {
-  try {
-    findLibrary();
-    return false;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
 
 /** Process ID of the server's ClickHouse. */
 function engineOf(server: ServerProcess): number {

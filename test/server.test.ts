@@ -18,8 +18,6 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import t, { type Test } from "tap";
-import { findLibrary } from "../src/store/engine-host.ts";
-import type { Report } from "../src/verify/report.ts";
 import { runCommand } from "./support/command.ts";
 import { type Expected, expectedLog, expectedRows, expectedSpan } from "./support/expected-rows.ts";
 import {
@@ -33,6 +31,7 @@ import {
   writeTraces,
 } from "./support/otlp-writer.ts";
 import { CODINGS, send, toJson } from "./support/senders.ts";
+import { runVerify, temporaryDirectory, whyNoEngine } from "./support/server-fixture.ts";
 import { ServerProcess } from "./support/server-process.ts";
 import { storedRows, waitForCount } from "./support/stored-rows.ts";
 import { digest, envoyLog } from "./support/traffic.ts";
@@ -182,7 +181,7 @@ function pick(row: Expected | undefined, columns: Expected): Expected {
 }
 
 t.test("a stranger's path, from the first record to the verdict", { skip }, async (t) => {
-  const directory = t.testdir();
+  const directory = temporaryDirectory(t);
   let server = await ServerProcess.start(directory);
   t.teardown(() => server.kill());
 
@@ -580,6 +579,7 @@ t.test("a stranger's path, from the first record to the verdict", { skip }, asyn
     ])
       t.ok(valueOf(name) >= 0, name);
     t.equal(valueOf("meshproof_deduplicated_batches"), 2);
+    t.equal(valueOf("meshproof_receiver_rejected_records"), 2);
   });
 
   await t.test("SIGTERM ends it with exit code 0, and its ports file is gone", async (t) => {
@@ -712,26 +712,6 @@ t.test("a wrong configuration ends with exit code 2 and says where and what", as
   t.match(stderr, `${file}:3:3: storage.max_sise`);
   t.match(stderr, new RegExp(`${file}:4:\\d+: processors\\.seal\\.checkpoint_interval`));
 });
-
-function whyNoEngine(): string | false {
-  try {
-    findLibrary();
-    return false;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-async function runVerify(server: ServerProcess): Promise<{ code: number | null; report: Report }> {
-  const { code, stdout, stderr } = await runCommand(
-    "verify",
-    "--json",
-    "--config",
-    server.configFile,
-  );
-  if (stdout === "") throw new Error(stderr);
-  return { code, report: JSON.parse(stdout) as Report };
-}
 
 async function exportLogs(
   exporter: ProtoLogExporter | HttpLogExporter,
