@@ -193,7 +193,7 @@ async function rowsBeyond(rows: RowSource, size: number): Promise<BeyondRow[]> {
         const rowHash = rowHashes.subarray(i * HASH_LENGTH, (i + 1) * HASH_LENGTH);
         return { leafIndex, table, identity: identify(leafIndex, kind, rowHash) };
       });
-      newest = [...newest, ...batch].sort((a, b) => a.leafIndex - b.leafIndex).slice(-MAX_BEYOND);
+      newest = [...newest, ...batch].slice(-MAX_BEYOND);
     }
     beyond.push(...newest);
   }

@@ -59,7 +59,8 @@ export function encodeValue(type: string, value: Value): Buffer {
 export function defaultValue(type: ColumnType): Value {
   if (type.startsWith("Array") || type.startsWith("Map")) return [];
   if (type.endsWith("String") || type === "LowCardinality(String)") return "";
-  return type === "IPv6" || type === "FixedString(16)" ? new Uint8Array(16) : 0;
+  if (type === "IPv6" || type === "FixedString(16)") return new Uint8Array(16);
+  return type.endsWith("Int64") || type.startsWith("DateTime64") ? 0n : 0;
 }
 
 /** The canonical bytes of a row: version, kind, salt and the columns in order. */

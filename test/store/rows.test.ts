@@ -121,7 +121,7 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
   }
 
   await t.test(
-    "the rows of one log come from many ranges, doubled rows twice, and no other log's",
+    "the rows of one log come in order over many ranges, doubled rows twice, and no other log's",
     async (t) => {
       const client = await server.tables(t);
       const row = (i: number) => encodeRow(KINDS.control, { ControlKind: `${i}` });
@@ -334,6 +334,5 @@ async function collect(
         hash: Buffer.from(rowHashes.subarray(i * 32, i * 32 + 32)).toString("hex"),
       });
   }
-  // A range comes in any order.
-  return leaves.toSorted((a, b) => (a.index < b.index ? -1 : a.index > b.index ? 1 : 0));
+  return leaves;
 }

@@ -83,8 +83,9 @@ export class MemoryRows implements RowSource {
 
   async *leaves(table: string, from: number, to: number): AsyncGenerator<LeafBatch> {
     this.onRead();
-    // As they lie there: in no order.
-    const rows = this.rows[table]!.filter(({ index }) => from <= index && index < to).reverse();
+    const rows = this.rows[table]!.filter(({ index }) => from <= index && index < to).sort(
+      (a, b) => a.index - b.index,
+    );
     for (let at = 0; at < rows.length; at += this.batch) {
       const part = rows.slice(at, at + this.batch);
       yield {
