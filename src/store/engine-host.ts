@@ -34,7 +34,7 @@ export function findLibrary(
   } catch (cause) {
     throw new MeshproofError(
       "ENGINE_FAILED",
-      `the embedded ClickHouse server needs the optional packages ${name} and ffi-rs, which are not both installed: run "npm install --include=optional", ${instead}`,
+      `the embedded ClickHouse server needs the optional packages ${name} and ffi-rs, which are not both installed: run "npm install ${name} ffi-rs", ${instead}`,
       { cause },
     );
   }

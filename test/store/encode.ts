@@ -47,8 +47,8 @@ export function encodeValue(type: string, value: Value): Buffer {
   const out = Buffer.alloc(8);
   if (type === "Float32") return (out.writeFloatLE(value as number), out.subarray(0, 4));
   if (type === "Int64" || type === "DateTime64(9)")
-    return (out.writeBigInt64LE(value as bigint), out);
-  if (type === "UInt64") return (out.writeBigUInt64LE(value as bigint), out);
+    return (out.writeBigInt64LE(BigInt(value as number | bigint)), out);
+  if (type === "UInt64") return (out.writeBigUInt64LE(BigInt(value as number | bigint)), out);
   const size = Number(/\d+$/.exec(type)![0]) / 8;
   if (type.startsWith("U")) out.writeUIntLE(value as number, 0, size);
   else out.writeIntLE(value as number, 0, size);
@@ -59,8 +59,7 @@ export function encodeValue(type: string, value: Value): Buffer {
 export function defaultValue(type: ColumnType): Value {
   if (type.startsWith("Array") || type.startsWith("Map")) return [];
   if (type.endsWith("String") || type === "LowCardinality(String)") return "";
-  if (type === "IPv6" || type === "FixedString(16)") return new Uint8Array(16);
-  return type.endsWith("Int64") || type.startsWith("DateTime64") ? 0n : 0;
+  return type === "IPv6" || type === "FixedString(16)" ? new Uint8Array(16) : 0;
 }
 
 /** The canonical bytes of a row: version, kind, salt and the columns in order. */
