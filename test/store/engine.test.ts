@@ -139,7 +139,7 @@ t.test("a missing library is reported with what to do", async (t) => {
   const other = process.platform === "darwin" ? "linux" : "darwin";
   t.match(failure(other, "arm64"), {
     code: "ENGINE_FAILED",
-    message: /@chdb\/lib-.*npm install --include=optional.*exporters\.clickhouse\.endpoint/,
+    message: /@chdb\/lib-.*npm install @chdb.*exporters\.clickhouse\.endpoint/,
   });
 });
 
