@@ -1,38 +1,26 @@
-import { createPublicKey, hash, verify } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import {
-  context,
-  SeverityNumber,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-  TraceFlags,
-} from "@opentelemetry/api";
 import { OTLPLogExporter as HttpLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
 import { OTLPLogExporter as ProtoLogExporter } from "@opentelemetry/exporter-logs-otlp-proto";
 import { OTLPTraceExporter as HttpTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { OTLPTraceExporter as ProtoTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
-import { resourceFromAttributes } from "@opentelemetry/resources";
-import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs";
-import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import t, { type Test } from "tap";
 import { runCommand } from "./support/command.ts";
 import { type Expected, expectedLog, expectedRows, expectedSpan } from "./support/expected-rows.ts";
 import {
   type Attributes,
-  type Batch,
   type LogInput,
   oneScope,
-  type SpanInput,
-  type Value,
   writeLogs,
   writeTraces,
 } from "./support/otlp-writer.ts";
 import { CODINGS, send, toJson } from "./support/senders.ts";
+import { batchesOf, oddLog, oddSpan, RECORDS } from "./support/odd-records.ts";
+import { exportLogs, exportSpans } from "./support/sdk-exporters.ts";
 import { runVerify, temporaryDirectory, whyNoEngine } from "./support/server-fixture.ts";
 import { ServerProcess } from "./support/server-process.ts";
+import { isSigned, merkleRoot, sha256, tilePath } from "./support/strangers-verifier.ts";
 import { storedRows, waitForCount } from "./support/stored-rows.ts";
 import { digest, envoyLog } from "./support/traffic.ts";
 
@@ -40,127 +28,6 @@ import { digest, envoyLog } from "./support/traffic.ts";
 
 t.setTimeout(300_000);
 const skip = whyNoEngine();
-const RECORDS = 2000;
-const BASE_TIME = 1_790_000_000_123_456_789n;
-
-const VALUES: readonly Value[] = [
-  "plain",
-  'ünï "quoted" \\ \n \u{1f980}',
-  "",
-  true,
-  false,
-  0n,
-  2n ** 53n + 1n,
-  2n ** 63n - 1n,
-  -(2n ** 63n),
-  0.1,
-  -1.5e300,
-  Number.NaN,
-  digest("bytes", 20),
-  null,
-  ["a", 1n, [true, null]],
-  { a: { b: [1n] }, "c d": 2.5 },
-];
-
-/** Log number `i`: over a few of them every field takes its odd values. */
-function oddLog(i: number): LogInput {
-  return {
-    time:
-      i % 11 === 0
-        ? 0n
-        : i % 13 === 0
-          ? 2n ** 63n + BigInt(i)
-          : BASE_TIME + BigInt(i) * 1_000_000_007n,
-    observed: BASE_TIME + BigInt(i),
-    severityNumber: i % 25,
-    severityText: ["INFO", "", "Wärn"][i % 3]!,
-    body: VALUES[i % VALUES.length]!,
-    attributes: oddAttributes(i),
-    dropped: i % 5,
-    flags: i % 4 === 0 ? 0x101 : 1,
-    traceId: i % 7 === 0 ? new Uint8Array(16) : digest(`trace ${i}`, 16),
-    spanId: i % 7 === 0 ? new Uint8Array(0) : digest(`span ${i}`, 8),
-    eventName: i % 3 === 0 ? `event ${i}` : "",
-  };
-}
-
-function oddSpan(i: number): SpanInput {
-  const start = BASE_TIME + BigInt(i) * 1_000_000_007n;
-  return {
-    traceId: digest(`trace ${i}`, 16),
-    spanId: digest(`span ${i}`, 8),
-    parentSpanId: i % 3 === 0 ? new Uint8Array(8) : digest(`parent ${i}`, 8),
-    traceState: i % 2 === 0 ? "vendor=value,other=1" : "",
-    name: `GET /${i % 20}`,
-    kind: i % 6,
-    start,
-    end: i % 17 === 0 ? start - 1n : start + BigInt(i) * 1001n,
-    attributes: oddAttributes(i),
-    events: Array.from({ length: i % 3 }, (_, e) => ({
-      time: start + BigInt(e),
-      name: `event ${e}`,
-      attributes: oddAttributes(i + e),
-      dropped: e,
-    })),
-    links: Array.from({ length: i % 4 === 0 ? 2 : 0 }, (_, l) => ({
-      traceId: digest(`linked ${i} ${l}`, 16),
-      spanId: digest(`linked ${i} ${l}`, 8),
-      traceState: "a=b",
-      attributes: oddAttributes(i + l),
-      flags: 0x300,
-    })),
-    status: { code: i % 3, message: i % 3 === 2 ? "it broke" : "" },
-    flags: 0x100 + (i % 2),
-    dropped: i % 3,
-    droppedEvents: i % 5,
-    droppedLinks: i % 7,
-  };
-}
-
-function oddAttributes(i: number): Attributes {
-  return [
-    ["text", `value ${i}`],
-    ["large", 2n ** 53n + BigInt(2 * i + 1)],
-    ["negative", -(2n ** 62n) - BigInt(i)],
-    ["ratio", i / 7],
-    ["again", "first"],
-    ["again", "second"],
-    [`odd ${i % VALUES.length}`, VALUES[i % VALUES.length]!],
-  ];
-}
-
-/** A request of RECORDS records under two resources, one with two scopes; `name` is the service of all. */
-function batchesOf<T>(name: string, record: (i: number) => T): Batch<T>[] {
-  const records = Array.from({ length: RECORDS }, (_, i) => record(i));
-  const third = Math.floor(RECORDS / 3);
-  return [
-    {
-      resource: [
-        ["service.name", name],
-        ["process.pid", 4242n],
-      ],
-      resourceSchemaUrl: "https://opentelemetry.io/schemas/1.30.0",
-      scopes: [
-        {
-          name: "one",
-          version: "1.2.3",
-          attributes: [["s", true]],
-          records: records.slice(0, third),
-        },
-        { records: records.slice(third, 2 * third) },
-      ],
-    },
-    {
-      resource: [
-        ["service.name", "not this one"],
-        ["service.name", name],
-      ],
-      scopes: [
-        { name: "two", schemaUrl: "https://example.org/schema", records: records.slice(2 * third) },
-      ],
-    },
-  ];
-}
 
 /** Compares rows one by one, and shows the first that differs rather than thousands. */
 function sameRows(
@@ -712,98 +579,3 @@ t.test("a wrong configuration ends with exit code 2 and says where and what", as
   t.match(stderr, `${file}:3:3: storage.max_sise`);
   t.match(stderr, new RegExp(`${file}:4:\\d+: processors\\.seal\\.checkpoint_interval`));
 });
-
-async function exportLogs(
-  exporter: ProtoLogExporter | HttpLogExporter,
-  name: string,
-  count: number,
-): Promise<void> {
-  const provider = new LoggerProvider({
-    resource: resourceFromAttributes({ "service.name": name }),
-    processors: [new BatchLogRecordProcessor({ exporter, maxQueueSize: count })],
-  });
-  const logger = provider.getLogger("shop", "1.0");
-  const span = {
-    traceId: digest("sdk", 16).toString("hex"),
-    spanId: digest("sdk", 8).toString("hex"),
-    traceFlags: TraceFlags.SAMPLED,
-  };
-  const within = trace.setSpanContext(context.active(), span);
-  for (let n = 0; n < count; n++) {
-    logger.emit({
-      timestamp: [1_790_000_000, n],
-      body: `log ${n}`,
-      severityNumber: SeverityNumber.WARN,
-      severityText: "WARN",
-      attributes: { n, ratio: 0.5, flag: true, list: ["a", "b"] },
-      context: within,
-    });
-  }
-  await provider.shutdown();
-}
-
-async function exportSpans(
-  exporter: ProtoTraceExporter | HttpTraceExporter,
-  name: string,
-  count: number,
-): Promise<void> {
-  const provider = new TracerProvider({
-    resource: resourceFromAttributes({ "service.name": name }),
-    spanProcessors: [new BatchSpanProcessor({ exporter, maxQueueSize: count })],
-  });
-  const tracer = provider.getTracer("shop", "1.0");
-  const parent = tracer.startSpan("parent");
-  const within = trace.setSpan(context.active(), parent);
-  for (let n = 1; n < count; n++) {
-    const span = tracer.startSpan(
-      `span ${n}`,
-      { kind: SpanKind.CLIENT, startTime: [1_790_000_000, n], attributes: { n } },
-      within,
-    );
-    span.addEvent("retry", { attempt: 2 }, [1_790_000_001, n]);
-    span.setStatus({ code: SpanStatusCode.ERROR, message: "refused" });
-    span.end([1_790_000_001, 500_000_000 + 2 * n]);
-  }
-  parent.end();
-  await provider.shutdown();
-}
-
-/** C2SP signed-note, written down once more: "— name base64(key ID ‖ signature)", the key ID being the first four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ key). */
-function isSigned(text: string, signatures: string, verifierKey: string): boolean {
-  const [, name, id, base64] = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/.exec(verifierKey)!;
-  const key = Buffer.from(base64!, "base64").subarray(1);
-  const keyId = sha256(Buffer.from(`${name}\n\x01`), key).subarray(0, 4);
-  const line = signatures.split("\n").find((one) => one.startsWith(`— ${name} `))!;
-  const signature = Buffer.from(line.split(" ")[2]!, "base64");
-  const publicKey = createPublicKey({
-    key: { kty: "OKP", crv: "Ed25519", x: key.toString("base64url") },
-    format: "jwk",
-  });
-  return (
-    keyId.toString("hex") === id &&
-    signature.subarray(0, 4).equals(keyId) &&
-    verify(null, Buffer.from(text), publicKey, signature.subarray(4))
-  );
-}
-
-/** RFC 6962, section 2.1, by its definition. */
-function merkleRoot(leaves: readonly Buffer[]): Buffer {
-  if (leaves.length === 1) return leaves[0]!;
-  let split = 1;
-  while (split * 2 < leaves.length) split *= 2;
-  return sha256(
-    Buffer.from([1]),
-    merkleRoot(leaves.slice(0, split)),
-    merkleRoot(leaves.slice(split)),
-  );
-}
-
-function sha256(...parts: readonly Uint8Array[]): Buffer {
-  return hash("sha256", Buffer.concat(parts), "buffer");
-}
-
-/** C2SP tlog-tiles: 1234067 is x001/x234/067. */
-function tilePath(index: number): string {
-  const digits = String(index).padStart(Math.ceil(String(index).length / 3) * 3, "0");
-  return digits.replaceAll(/\d{3}(?=\d)/g, "x$&/");
-}
