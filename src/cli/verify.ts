@@ -151,7 +151,9 @@ function print(output: Output, report: Report): void {
     [
       "Integrity",
       verdict(integrity === "ok", integrity),
-      integrity === "ok" ? "every row is what was sealed" : `${faultCount} ${faultCount === 1 ? "fault" : "faults"}`,
+      integrity === "ok"
+        ? "every row is what was sealed"
+        : `${faultCount} ${faultCount === 1 ? "fault" : "faults"}`,
     ],
     [
       "Completeness",

@@ -8,16 +8,6 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
-/** Bytes that `value` takes as LEB128 (unsigned, below 2^53). */
-export function varintLength(value: number): number {
-  let length = 1;
-  while (value >= 0x80) {
-    value = Math.floor(value / 0x80);
-    length++;
-  }
-  return length;
-}
-
 /**
  * `length` bytes of memory of their own, not zeroed. A plain Uint8Array and not a Buffer, whose `slice` would not copy.
  * The caller writes every byte before it is read.
