@@ -1,8 +1,11 @@
-import { CHAR, hexValue, indexOf, isDigit } from "./ascii.ts";
+import { CHAR, hexValue, isDigit } from "./ascii.ts";
 
 /** Bytes of an IPv6 address. */
 const LENGTH = 16;
 const GROUPS = 8;
+/** Zeros in front of ::ffff: and an IPv4 address. */
+const V4_ZEROS = 10;
+const NO_DIGIT = -1;
 
 /**
  * Reads `a.b.c.d`, `a.b.c.d:port`, an IPv6 address bare or in brackets, and `[v6]:port`, into 16 bytes in network order
@@ -15,6 +18,8 @@ export class Address {
   /** The address alone, without brackets and port. */
   hostStart = 0;
   hostEnd = 0;
+  /** The bytes begin as those of every IPv4 address do. */
+  #isV4 = false;
 
   /** Is [start, end) an address? If not, nothing in here means anything. */
   parse(from: Uint8Array, start: number, end: number): boolean {
@@ -23,17 +28,22 @@ export class Address {
     this.hostEnd = end;
     if (start >= end) return false;
     if (from[start] === CHAR.bracketOpen) return this.#parseBracketed(from, start, end);
-    const colon = indexOf(from, CHAR.colon, start, end);
-    if (colon >= 0 && indexOf(from, CHAR.colon, colon + 1, end) >= 0)
-      return this.#parseV6(from, start, end);
-    if (colon >= 0) {
-      this.hostEnd = colon;
-      if (!this.#parsePort(from, colon + 1, end)) return false;
+    const stop = this.#readV4(from, start, end, LENGTH - 4);
+    if (stop < 0) return this.#parseV6(from, start, end);
+    this.hostEnd = stop;
+    if (stop < end && (from[stop] !== CHAR.colon || !this.#parsePort(from, stop + 1, end)))
+      return false;
+    if (!this.#isV4) {
+      this.bytes.fill(0, 0, V4_ZEROS);
+      this.bytes.fill(0xff, V4_ZEROS, LENGTH - 4);
+      this.#isV4 = true;
     }
-    const { bytes } = this;
-    for (let i = 0; i < 10; i++) bytes[i] = 0;
-    bytes[10] = bytes[11] = 0xff;
-    return this.#parseV4(from, start, this.hostEnd, 12);
+    return true;
+  }
+
+  /** Copies the address to `target`, which is ::. */
+  copyTo(target: Uint8Array): void {
+    for (let i = this.#isV4 ? V4_ZEROS : 0; i < LENGTH; i++) target[i] = this.bytes[i]!;
   }
 
   #parseBracketed(from: Uint8Array, start: number, end: number): boolean {
@@ -62,33 +72,35 @@ export class Address {
     return port <= 0xffff;
   }
 
-  /** Four decimal bytes; leading zeros are refused, since some readers take them for octal. */
-  #parseV4(from: Uint8Array, start: number, end: number, at: number): boolean {
+  /** Reads four decimal bytes and returns the position behind them, or -1. Leading zeros are refused, since some readers take them for octal. */
+  #readV4(from: Uint8Array, start: number, end: number, at: number): number {
     const { bytes } = this;
     let part = 0;
-    let value = 0;
-    let digits = 0;
-    for (let p = start; p < end; p++) {
+    let value = NO_DIGIT;
+    let p = start;
+    for (; p < end; p++) {
       const c = from[p]!;
-      if (c === CHAR.dot) {
-        if (digits === 0 || part === 3) return false;
-        bytes[at + part++] = value;
-        value = digits = 0;
+      if (c >= CHAR.zero && c <= CHAR.nine) {
+        if (value === 0) return -1;
+        value = value === NO_DIGIT ? c - CHAR.zero : value * 10 + (c - CHAR.zero);
+        if (value > 255) return -1;
       } else {
-        if (c < CHAR.zero || c > CHAR.nine || (digits > 0 && value === 0)) return false;
-        value = value * 10 + (c - CHAR.zero);
-        if (value > 255) return false;
-        digits++;
+        if (c !== CHAR.dot || part === 3) break;
+        if (value === NO_DIGIT) return -1;
+        bytes[at + part++] = value;
+        value = NO_DIGIT;
       }
     }
-    bytes[at + part] = value;
-    return part === 3 && digits > 0;
+    if (part !== 3 || value === NO_DIGIT) return -1;
+    bytes[at + 3] = value;
+    return p;
   }
 
   /** Source: RFC 4291, section 2.2. A zone (`%eth0`) has no place in 16 bytes and is refused. */
   #parseV6(from: Uint8Array, start: number, end: number): boolean {
     const { bytes } = this;
     bytes.fill(0);
+    this.#isV4 = false;
     let p = start;
     let group = 0;
     let gap = -1;
@@ -109,7 +121,7 @@ export class Address {
       }
       if (p < end && from[p] === CHAR.dot) {
         // The last 32 bits in IPv4 form.
-        if (group > GROUPS - 2 || !this.#parseV4(from, first, end, group * 2)) return false;
+        if (group > GROUPS - 2 || this.#readV4(from, first, end, group * 2) !== end) return false;
         group += 2;
         p = end;
         break;

@@ -48,8 +48,9 @@ const FLAG = { none: 0, extAuthz: 1, rateLimit: 2, transport: 3 } as const;
  */
 export function mapDecision(reading: Reading): void {
   mapShadow(reading);
+  const viaUpstream = is(reading, FIELD.response_code_details, VIA_UPSTREAM);
   if (
-    deniedBy(reading, FIELD.response_code_details) ||
+    (!viaUpstream && deniedBy(reading, FIELD.response_code_details)) ||
     deniedBy(reading, FIELD.connection_termination_details)
   )
     return namePolicy(reading);
@@ -64,8 +65,7 @@ export function mapDecision(reading: Reading): void {
   if (is(reading, FIELD.enforced_engine_result, ALLOWED))
     return decideByRbac(reading, WORD.allowed);
   const status = reading.draft.low[ACCESS.StatusCode]!;
-  if (is(reading, FIELD.response_code_details, VIA_UPSTREAM))
-    return allowApplication(reading, status, FIELD.response_code_details);
+  if (viaUpstream) return allowApplication(reading, status, FIELD.response_code_details);
   if (flag === FLAG.transport) return decide(reading, WORD.failed, NO_ENGINE, FIELD.response_flags);
   if (reading.has(FIELD.response_code_details)) return decideByDetails(reading, status);
   if (reading.has(FIELD.upstream_host))

@@ -45,15 +45,11 @@ export function mapDestination(reading: Reading): void {
 function applyTraits(reading: Reading): void {
   const { draft, traits } = reading;
   const { bytes, columns, ends } = traits;
-  if (columns.length === 0) return;
-  draft.reserve(bytes.length);
-  const base = draft.scratchEnd;
-  draft.scratch.set(bytes, base);
-  draft.scratchEnd += bytes.length;
-  let start = base;
+  draft.share(bytes);
+  let start = 0;
   for (let i = 0; i < columns.length; i++) {
-    const end = base + ends[i]!;
-    draft.setScratch(columns[i]!, start, end);
+    const end = ends[i]!;
+    draft.setShared(columns[i]!, start, end);
     start = end;
   }
 }
@@ -131,7 +127,7 @@ function readLocalAddress(reading: Reading, field: number): boolean {
     !address.parse(reading.buffer, reading.start[field]!, reading.end[field]!)
   )
     return false;
-  draft.localAddress.set(address.bytes);
+  address.copyTo(draft.localAddress);
   if (address.port > 0) draft.setNumber(ACCESS.LocalPort, address.port);
   reading.take(field);
   return true;

@@ -63,11 +63,13 @@ function mapPeerPrincipal(reading: Reading): boolean {
     // Several SANs are separated by commas.
     let first = start;
     let stop = endOfItem(buffer, start, end);
-    while (stop < end && !startsWith(buffer, first, stop, SCHEME)) {
-      first = stop + 1;
-      stop = endOfItem(buffer, first, end);
+    if (stop < end) {
+      while (stop < end && !startsWith(buffer, first, stop, SCHEME)) {
+        first = stop + 1;
+        stop = endOfItem(buffer, first, end);
+      }
+      if (!startsWith(buffer, first, stop, SCHEME)) stop = endOfItem(buffer, (first = start), end);
     }
-    if (!startsWith(buffer, first, stop, SCHEME)) stop = endOfItem(buffer, (first = start), end);
     draft.setText(ACCESS.PeerPrincipal, first, stop);
     if (stop - first === end - start) reading.take(field);
     if (first < stop) return true;
@@ -181,7 +183,7 @@ function mapPeerAddress(reading: Reading): void {
   const { draft, address } = reading;
   const field = peerAddressField(reading);
   if (field !== 0) {
-    draft.peerAddress.set(address.bytes);
+    address.copyTo(draft.peerAddress);
     if (address.port > 0) draft.setNumber(ACCESS.PeerPort, address.port);
     reading.take(field);
   }

@@ -32,7 +32,7 @@ export interface NormaliserOptions {
 
 /**
  * Turns log records into access records, one at a time into the same draft. What no dialect claims is a log.
- * Cost: 2 to 3 µs a record on a busy core; no strings and no objects for a record whose shape was seen before.
+ * Cost: about 2 µs a record of 25 attributes; no strings and no objects for a record whose shape was seen before.
  */
 export class Normaliser {
   readonly draft = new AccessDraft();

@@ -1,5 +1,5 @@
 import type { AccessDraft } from "../records/access-draft.ts";
-import { ascii, CHAR, hexValue, indexOf, lower } from "./ascii.ts";
+import { ascii, CHAR, equalsIgnoringCase, hexValue } from "./ascii.ts";
 import {
   endOfHeaderValue,
   isWordByte,
@@ -28,6 +28,10 @@ const FIVE = 0x35;
 /** What ends that which may be the name of a parameter, by byte: anywhere, or in a text only. */
 const SEPARATES = { never: 0, text: 1, always: 2 } as const;
 const SEPARATORS = separators();
+/** 1 for each byte that may separate, that stands for another byte or that makes a name one of several parts; all others are just themselves. */
+const IS_SPECIAL = SEPARATORS.map((separates) => (separates === SEPARATES.never ? 0 : 1));
+for (const c of [CHAR.equals, CHAR.percent, CHAR.plus, CHAR.bracketOpen, CHAR.bracketClose])
+  IS_SPECIAL[c] = 1;
 
 function separators(): Uint8Array {
   const table = new Uint8Array(256);
@@ -104,8 +108,9 @@ export class Redactor {
   redactQuery(from: Uint8Array, start: number, end: number, place: number): boolean {
     if (this.#parameters.length === 0) return false;
     // No value without an equals sign, bare or encoded.
-    if (indexOf(from, CHAR.equals, start, end) < 0 && indexOf(from, CHAR.percent, start, end) < 0)
-      return false;
+    let p = start;
+    while (p < end && from[p] !== CHAR.equals && from[p] !== CHAR.percent) p++;
+    if (p === end) return false;
     return this.#redactParameters(from, start, end, place);
   }
 
@@ -134,33 +139,41 @@ export class Redactor {
     const draft = this.#draft;
     const text = place === PLACES.Body || place === PLACES.LogAttributes;
     const bound = text ? SEPARATES.text : SEPARATES.always;
-    const buffer = this.#name;
     let copied = start;
     let found = false;
     let p = start;
     while (p < end) {
       // A name: up to `=` or whatever cannot stand in one.
+      let nameStart = p;
+      let nameEnd = p;
+      let isPlain = true;
       let equals = false;
-      let length = 0;
       let step = 1;
       while (p < end) {
         let c = source[p]!;
+        if (IS_SPECIAL[c] === 0) {
+          p++;
+          continue;
+        }
         step = 1;
         if (c === CHAR.percent || c === CHAR.plus) {
           this.#decode(source, p, end);
           c = this.#decoded;
           step = this.#step;
         }
+        nameEnd = p;
         p += step;
         if (c === CHAR.equals) {
           equals = true;
           break;
         }
-        if (SEPARATORS[c]! >= bound) length = 0;
-        else if (length < buffer.length) buffer[length++] = lower(c);
+        isPlain = SEPARATORS[c]! >= bound;
+        if (isPlain) nameStart = p;
       }
       if (!equals) break;
-      const name = this.#matchParameter(length);
+      const name = isPlain
+        ? this.#parameterOf(source, nameStart, nameEnd)
+        : this.#matchParameter(this.#decodeName(source, nameStart, nameEnd, end));
       if (name === undefined) continue;
       const valueEnd = this.#endOfValue(source, p, end, step, place, text);
       if (valueEnd === p) continue;
@@ -188,6 +201,10 @@ export class Redactor {
   ): number {
     let p = start;
     while (p < end) {
+      if (IS_SPECIAL[from[p]!] === 0) {
+        p++;
+        continue;
+      }
       this.#decode(from, p, end);
       const c = this.#decoded;
       const width = this.#step;
@@ -236,7 +253,18 @@ export class Redactor {
     this.#step = digits + 2 - p;
   }
 
-  /** The configured parameter that the name just read is, or one of its parts when it is written `a[b]`. */
+  /** Puts the name [start, nameEnd) of a text that goes on to `end` into `#name`, as far as it fits, and returns its length there. */
+  #decodeName(from: Uint8Array, start: number, nameEnd: number, end: number): number {
+    const name = this.#name;
+    let length = 0;
+    for (let p = start; p < nameEnd && length < name.length; p += this.#step) {
+      this.#decode(from, p, end);
+      name[length++] = this.#decoded;
+    }
+    return length;
+  }
+
+  /** The configured parameter that `#name` is, or one of its parts when it is written `a[b]`. */
   #matchParameter(nameLength: number): Name | undefined {
     const name = this.#name;
     let length = nameLength;
@@ -245,15 +273,18 @@ export class Redactor {
     while (length > start && name[length - 1] === CHAR.space) length--;
     for (let p = start; p <= length; p++) {
       if (p < length && name[p] !== CHAR.bracketOpen && name[p] !== CHAR.bracketClose) continue;
-      for (const candidate of this.#parameters) {
-        const { bytes } = candidate;
-        if (bytes.length !== p - start) continue;
-        let i = 0;
-        while (i < bytes.length && bytes[i] === name[start + i]) i++;
-        if (i === bytes.length) return candidate;
-      }
+      const found = this.#parameterOf(name, start, p);
+      if (found !== undefined) return found;
       start = p + 1;
     }
+    return undefined;
+  }
+
+  /** The configured parameter that [start, end) is. */
+  #parameterOf(from: Uint8Array, start: number, end: number): Name | undefined {
+    const parameters = this.#parameters;
+    for (let i = 0; i < parameters.length; i++)
+      if (equalsIgnoringCase(from, start, end, parameters[i]!.bytes)) return parameters[i];
     return undefined;
   }
 

@@ -38,6 +38,10 @@ export class ShapePlan {
   readonly #kinds: string[] = [];
   readonly #bodyTypes: number[] = [];
   readonly #dialects: (readonly Dialect[])[] = [];
+  /** What was asked for last, and the answer: the records of a scope come one after the other. */
+  #lastTraits: ScopeTraits | undefined;
+  #lastBodyType = 0;
+  #lastAnswer: readonly Dialect[] = NONE;
 
   constructor(owner: object, shape: KeyShape, redactor: Redactor) {
     this.owner = owner;
@@ -73,6 +77,15 @@ export class ShapePlan {
     traits: ScopeTraits,
     bodyType: number,
   ): readonly Dialect[] {
+    if (traits !== this.#lastTraits || bodyType !== this.#lastBodyType) {
+      this.#lastAnswer = this.#decide(dialects, traits, bodyType);
+      this.#lastTraits = traits;
+      this.#lastBodyType = bodyType;
+    }
+    return this.#lastAnswer;
+  }
+
+  #decide(dialects: readonly Dialect[], traits: ScopeTraits, bodyType: number): readonly Dialect[] {
     for (let i = 0; i < this.#kinds.length; i++) {
       if (this.#bodyTypes[i] === bodyType && this.#kinds[i] === traits.kind)
         return this.#dialects[i]!;

@@ -1,4 +1,4 @@
-import { ACCESS, type AccessDraft } from "../records/access-draft.ts";
+import { ACCESS, type AccessDraft, SOURCES } from "../records/access-draft.ts";
 import { CHAR, hexValue, isHex, isLowerHex, isZeros, lower } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
@@ -7,7 +7,10 @@ import { WORD } from "./words.ts";
 /** Hex digits of the IDs. */
 const TRACE_ID = 32;
 const SPAN_ID = 16;
-const HEX = Uint8Array.from(Buffer.from("0123456789abcdef"));
+/** The two hex digits of each byte, the first in the high half. */
+const HEX_PAIRS = Uint16Array.from({ length: 256 }, (_, byte) =>
+  Buffer.from(byte.toString(16).padStart(2, "0")).readUInt16BE(),
+);
 const SAMPLED = 1;
 const UNKNOWN = -1;
 
@@ -82,14 +85,14 @@ function setBinaryId(
   if (offset < 0) return false;
   const start = draft.scratchEnd;
   draft.reserve(digits);
-  const to = draft.scratch;
+  const to = draft.views[SOURCES.scratch]!;
   let any = 0;
   let at = start;
   for (let i = offset; i < offset + digits / 2; i++) {
     const byte = from[i]!;
     any |= byte;
-    to[at++] = HEX[byte >> 4]!;
-    to[at++] = HEX[byte & 15]!;
+    to.setUint16(at, HEX_PAIRS[byte]!);
+    at += 2;
   }
   if (any === 0) return false;
   draft.scratchEnd = at;

@@ -96,7 +96,7 @@ export class RowBuffer {
       while (start < end) bytes[p++] = from[start++]!;
       this.position = p;
     } else {
-      bytes.set(from.subarray(start, end), p);
+      bytes.set(end - start === from.length ? from : from.subarray(start, end), p);
       this.position = p + end - start;
     }
   }

@@ -1,6 +1,11 @@
 import { randomFillSync } from "node:crypto";
-import { KINDS, LEAF_VERSION, type Kind } from "../core/kinds.ts";
-import { LEAF_INDEX_OFFSET, LOG_ID_LENGTH, ROW_PREFIX_LENGTH, type RowSection } from "../core/rows.ts";
+import { LEAF_VERSION, type Kind } from "../core/kinds.ts";
+import {
+  LEAF_INDEX_OFFSET,
+  LOG_ID_LENGTH,
+  ROW_PREFIX_LENGTH,
+  type RowSection,
+} from "../core/rows.ts";
 import { SHA256_BYTES, sha256Into } from "../core/sha256.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { RowBuffer } from "./row-buffer.ts";
@@ -29,7 +34,10 @@ export class RowHead {
     out.position = SALT_OFFSET + SALT_BYTES;
     if (received !== undefined) {
       out.ensure(8);
-      out.writeEight(Number(received.receivedAtNs & 0xffff_ffffn), Number(received.receivedAtNs >> 32n));
+      out.writeEight(
+        Number(received.receivedAtNs & 0xffff_ffffn),
+        Number(received.receivedAtNs >> 32n),
+      );
       for (const text of [received.sender, received.senderAuth, received.retentionClass]) {
         const bytes = Buffer.from(text, "utf8");
         out.ensure(bytes.length + 5);
@@ -155,9 +163,3 @@ export class SectionBuilder {
     this.#hashes = hashes;
   }
 }
-
-/** Bytes of a row as it is sealed that stand before the columns of its kind: version, kind and salt. */
-export const ROW_HEAD_LENGTH = 2 + SALT_BYTES;
-
-/** Kinds whose rows carry the columns of ReceivedFields. */
-export const RECEIVED_KINDS: ReadonlySet<Kind> = new Set<Kind>([KINDS.access, KINDS.span, KINDS.log]);

@@ -46,6 +46,32 @@ t.test("addresses are read with and without port, as the platform reads them", a
   );
 });
 
+t.test("an address does not depend on what was read before, and is copied whole", async () => {
+  const text = fc.oneof(
+    fc.ipV4(),
+    fc.ipV6(),
+    fc.constantFrom("", "1.2.3", "1::2::3", "9.9.9.9:x", "::ffff:1.2.3"),
+  );
+  fc.assert(
+    fc.property(fc.array(text, { minLength: 2, maxLength: 6 }), (texts) => {
+      const shared = texts.map((one) => copied(one, address));
+      return texts.every((one, i) => copied(one, new Address()) === shared[i]);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+/** The bytes that a zeroed target gets, by a reader that read others before or by one of its own. */
+function copied(text: string, reader: Address): string {
+  const [from, start, end] = between(text);
+  if (!reader.parse(from, start, end)) return "";
+  const target = new Uint8Array(16);
+  reader.copyTo(target);
+  return Buffer.from(target).toString("hex") === Buffer.from(reader.bytes).toString("hex")
+    ? `${Buffer.from(target).toString("hex")} ${reader.port}`
+    : "copied in part";
+}
+
 t.test("what is no address is refused", async (t) => {
   for (const text of [
     "",

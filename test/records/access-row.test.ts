@@ -5,6 +5,13 @@ import { RequestEncoder } from "../../src/encoder.ts";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { actualRows } from "../support/expected-rows.ts";
 import { bodyOf, type RecordInput } from "../support/normalise.ts";
+import {
+  type Attributes,
+  type Batch,
+  type LogInput,
+  type Value,
+  writeLogs,
+} from "../support/otlp-writer.ts";
 
 const FIXTURES = resolve(import.meta.dirname, "../fixtures");
 const RECEIVED = {
@@ -125,3 +132,116 @@ t.test(
     );
   },
 );
+
+/** An access record as Envoy sends it, under its labels or those of somebody else. */
+function envoyRequest(node: string, values: Record<string, string>, count = 1): Buffer {
+  const attributes = Object.entries({
+    method: "GET",
+    path: "/a",
+    response_code: "200",
+    response_flags: "-",
+    ...values,
+  });
+  const records = Array.from({ length: count }, () => ({
+    time: 1_790_000_000_000_000_000n,
+    attributes,
+  }));
+  const resource: Attributes = [
+    ["log_name", "otel_envoy_accesslog"],
+    ["node_name", node],
+    ["cluster_name", `cluster of ${node}`],
+  ];
+  return writeLogs([{ resource, scopes: [{ records }] }]);
+}
+
+async function rowsOf(body: Uint8Array): Promise<Record<string, unknown>[]> {
+  const { sections } = await encoder.encode("logs", body, RECEIVED);
+  return sections.flatMap((section) => actualRows(section));
+}
+
+t.test(
+  "a record gets the columns of its own request and resource, however alike the one before",
+  async (t) => {
+    const values = [
+      { node: "proxy-1", authority: "orders.shop", method: "GET" },
+      { node: "proxy-2", authority: "orders.shop", method: "GET" },
+      { node: "proxy-2", authority: "orders.shoq", method: "GET" },
+      { node: "proxy-2", authority: "orders.shoq", method: "PUT" },
+      { node: "", authority: "orders.shoq", method: "PUT" },
+      { node: "proxy-1", authority: "orders.shop", method: "GET" },
+    ];
+    for (const { node, authority, method } of values) {
+      for (const row of await rowsOf(envoyRequest(node, { authority, method }, 2))) {
+        const expected = {
+          ProxyId: node,
+          ClusterName: `cluster of ${node}`,
+          Authority: authority,
+          Method: method,
+        };
+        t.match(row, expected);
+      }
+    }
+  },
+);
+
+t.test(
+  "records of one request under several resources keep apart, claimed and not claimed",
+  async (t) => {
+    const attributes: Attributes = [
+      ["method", "GET"],
+      ["duration", "5"],
+    ];
+    const records = [{ time: 1_790_000_000_000_000_000n, attributes }];
+    const batch = (resource: Attributes): Batch<LogInput> => ({
+      resource,
+      scopes: [{ records: [...records, ...records] }],
+    });
+    const proxy = (name: string): Batch<LogInput> =>
+      batch([
+        ["log_name", "x"],
+        ["node_name", name],
+      ]);
+    const application = batch([["service.name", "orders"]]);
+    // The same keys, so the same shape: what claims them is their resource alone.
+    const body = writeLogs([
+      proxy("a"),
+      application,
+      proxy("b"),
+      application,
+      proxy("ccc"),
+      proxy("a"),
+    ]);
+    const rows = await rowsOf(body);
+    t.same(
+      rows.filter((row) => row["Kind"] === 1).map((row) => row["ProxyId"]),
+      ["a", "a", "b", "b", "ccc", "ccc", "a", "a"],
+    );
+    t.equal(rows.filter((row) => row["Kind"] === 3).length, 4);
+  },
+);
+
+t.test("the body's type counts too, where shape and resource are the same", async (t) => {
+  const line = readLine();
+  const record = (body: Value): LogInput => ({
+    time: 1_790_000_000_000_000_000n,
+    body,
+    attributes: [["pod", "p"]],
+  });
+  const body = writeLogs([
+    { scopes: [{ records: [record(7n), record(line), record("a log"), record(line)] }] },
+  ]);
+  t.same(
+    (await rowsOf(body)).map((row) => row["Kind"]),
+    [1, 1, 3, 3],
+  );
+});
+
+t.test("what was rewritten is whole, and in its place, after scratch has grown", async (t) => {
+  const long = `${"x".repeat(70_000)}&token=hidden&y=1`;
+  for (const path of ["/a?token=hidden", `/b?${long}`, "/c?token=hidden"]) {
+    const [row] = await rowsOf(envoyRequest("n", { path }));
+    const [head, query] = path.split("?");
+    t.equal(row!["Path"], head);
+    t.equal(row!["Query"], query!.replace("hidden", "[redacted]"));
+  }
+});
