@@ -119,7 +119,8 @@ export async function benchDecode(): Promise<void> {
   const rows: string[][] = [];
   for (const one of CASES) {
     const ours = await measure(async () => {
-      for (let i = 0; i < REQUESTS; i++) freeRows(await encoder.encode(one.signal, one.body, RECEIVED));
+      for (let i = 0; i < REQUESTS; i++)
+        freeRows(await encoder.encode(one.signal, one.body, RECEIVED));
     });
     const theirs = await measure(
       () => {
