@@ -99,6 +99,13 @@ export class Cursor {
     return start;
   }
 
+  /** An unsigned fixed32. */
+  fixed32(end: number): number {
+    const p = this.fixed(4, end);
+    const b = this.buffer;
+    return (b[p]! | (b[p + 1]! << 8) | (b[p + 2]! << 16) | (b[p + 3]! << 24)) >>> 0;
+  }
+
   /** Skips the value of a field that is not known here, by its tag. */
   skip(tag: number, end: number, depth = 0): void {
     const start = this.position;

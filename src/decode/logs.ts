@@ -46,13 +46,9 @@ export function readLogRecord(
       case 0x38: // dropped_attributes_count
         view.droppedAttributesCount = cursor.uint32(end);
         break;
-      case 0x45: {
-        // flags
-        const p = cursor.fixed(4, end);
-        const b = cursor.buffer;
-        view.flags = (b[p]! | (b[p + 1]! << 8) | (b[p + 2]! << 16) | (b[p + 3]! << 24)) >>> 0;
+      case 0x45: // flags
+        view.flags = cursor.fixed32(end);
         break;
-      }
       case 0x4a: // trace_id
         view.traceIdOffset = readId(cursor, end, 16, "trace_id");
         break;

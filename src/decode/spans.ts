@@ -70,18 +70,12 @@ export function readSpan(
         readStatus(cursor, cursor.delimited(end), view);
         break;
       case 0x85: // flags: field 16, wire type 5, is the two-byte tag 0x85 0x01, which reads as 133
-        view.flags = readFixed32(cursor, end);
+        view.flags = cursor.fixed32(end);
         break;
       default:
         cursor.skip(tag, end);
     }
   }
-}
-
-function readFixed32(cursor: Cursor, end: number): number {
-  const p = cursor.fixed(4, end);
-  const b = cursor.buffer;
-  return (b[p]! | (b[p + 1]! << 8) | (b[p + 2]! << 16) | (b[p + 3]! << 24)) >>> 0;
 }
 
 function readStatus(cursor: Cursor, end: number, view: SpanView): void {
@@ -145,7 +139,7 @@ function readLink(cursor: Cursor, end: number, links: ItemList, value: ValueRang
         links.droppedAttributesCount[i] = cursor.uint32(end);
         break;
       case 0x35: // flags
-        links.flags[i] = readFixed32(cursor, end);
+        links.flags[i] = cursor.fixed32(end);
         break;
       default:
         cursor.skip(tag, end);
