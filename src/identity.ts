@@ -3,6 +3,7 @@ import { MeshproofError } from "./core/errors.ts";
 import { toHex } from "./core/bytes.ts";
 import { KINDS } from "./core/kinds.ts";
 import { LOG_ID_LENGTH, type RowSection } from "./core/rows.ts";
+import { internalMeta } from "./journal/frame.ts";
 import type { Journal } from "./journal/journal.ts";
 import { controlSection } from "./records/own-rows.ts";
 import { readFileIfAny, replaceFile } from "./seal/durable.ts";
@@ -56,14 +57,7 @@ async function sealRowZero(
   ]);
   const logId = logIdOf(section);
   for (let i = 0; i < LOG_ID_LENGTH; i++) section.bytes[1 + i] = logId.charCodeAt(i);
-  const meta = {
-    signal: "internal",
-    key: null,
-    receivedAtNs: nowNs,
-    rejected: 0,
-    message: "",
-  } as const;
-  await journal.append({ sections: [section] }, meta).durable;
+  await journal.append({ sections: [section] }, internalMeta(nowNs)).durable;
   return logId;
 }
 

@@ -6,6 +6,7 @@ import type { FindingLedger } from "./correlate/findings.ts";
 import { transcodeLogs, transcodeTraces } from "./decode/json.ts";
 import type { RequestEncoder } from "./encoder.ts";
 import type { DeduplicationWindow } from "./journal/deduplication.ts";
+import { internalMeta } from "./journal/frame.ts";
 import type { Journal } from "./journal/journal.ts";
 
 /** What the pipeline reports of each request, for metrics. */
@@ -90,14 +91,7 @@ export class Pipeline implements OtlpConsumer {
 
   /** Seals rows of our own: control records, findings, links. They may use the journal's reserve. */
   async seal(sections: readonly RowSection[], nowNs: bigint): Promise<void> {
-    const meta = {
-      signal: "internal",
-      key: null,
-      receivedAtNs: nowNs,
-      rejected: 0,
-      message: "",
-    } as const;
-    await this.#parts.journal.append({ sections }, meta, { reserve: true }).durable;
+    await this.#parts.journal.append({ sections }, internalMeta(nowNs), { reserve: true }).durable;
   }
 }
 

@@ -50,6 +50,11 @@ export interface FrameMeta {
   readonly message: string;
 }
 
+/** What a frame says of rows of our own: control records, findings. */
+export function internalMeta(nowNs: bigint): FrameMeta {
+  return { signal: "internal", key: null, receivedAtNs: nowNs, rejected: 0, message: "" };
+}
+
 /** A batch as it comes back from disk. */
 export interface Frame extends PlacedBatch {
   readonly meta: FrameMeta;
