@@ -18,10 +18,11 @@ export interface FileSystem {
   datasync(fd: number): Promise<void>;
   truncate(fd: number, length: number): Promise<void>;
   remove(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
   list(directory: string): Promise<string[]>;
   /** Makes the directory (mode 0700) and its parents, durably. */
   makeDirectory(directory: string): Promise<void>;
-  /** Makes creations and removals in `directory` durable. */
+  /** Makes creations, removals and new names in `directory` durable. */
   syncDirectory(directory: string): Promise<void>;
 }
 
@@ -45,6 +46,7 @@ export const nodeFileSystem: FileSystem = {
   datasync: (fd) => promise((done) => fs.fdatasync(fd, done)),
   truncate: (fd, length) => promise((done) => fs.ftruncate(fd, length, done)),
   remove: (path) => promise((done) => fs.unlink(path, done)),
+  rename: (from, to) => promise((done) => fs.rename(from, to, done)),
   list: (directory) => promise<string[]>((done) => fs.readdir(directory, done)),
 
   async makeDirectory(directory) {

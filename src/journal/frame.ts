@@ -15,7 +15,7 @@ import {
  *
  *    0  mark            8 bytes, random, those of the segment
  *    8  length          u32, of the whole frame
- *   12  CRC-32          u32, of the whole frame without these four bytes
+ *   12  CRC-32          u32, of all before the rows but these four bytes, then of each section's LogId and of the SHA-256 of its rows
  *   16  first index     u64, leaf index of the first row
  *   24  durable offset  u64, this many bytes of the segment were durable before this frame was written
  *   32  received        i64, nanoseconds since the epoch
@@ -110,7 +110,7 @@ export function encodeHead(
   return { head, length };
 }
 
-/** Fills in what is known only when the frame is written: the segment's mark, its durable offset, the CRC of head and rows. */
+/** Fills in what is known only when the frame is written: the segment's mark, its durable offset, the CRC. */
 export function sealFrame(
   head: Buffer,
   batch: RowBatch,
@@ -119,9 +119,7 @@ export function sealFrame(
 ): void {
   head.set(mark, 0);
   writeUint64(head, durableOffset, 24);
-  let crc = headCrc(head, head.length);
-  for (const section of batch.sections) crc = crc32(section.bytes, crc);
-  head.writeUInt32LE(crc, CRC_OFFSET);
+  head.writeUInt32LE(frameCrc(head, batch.sections), CRC_OFFSET);
 }
 
 /** Writes leaf indexes from `firstIndex` on into the prefixes of the rows. */
@@ -140,11 +138,6 @@ export function patchLeafIndexes(batch: RowBatch, firstIndex: number): void {
 /** Length that a frame's header claims; `header` has at least FRAME_HEADER_LENGTH bytes. */
 export function claimedLength(header: Buffer): number {
   return header.readUInt32LE(8);
-}
-
-/** Does the CRC of a whole frame hold? */
-export function crcHolds(frame: Buffer): boolean {
-  return headCrc(frame, frame.length) === frame.readUInt32LE(CRC_OFFSET);
 }
 
 /** The head of a frame whose CRC holds, or what is wrong in it. */
@@ -170,11 +163,11 @@ export function decodeHead(frame: Buffer): FrameHead | string {
 }
 
 /**
- * The whole frame, or what is wrong in it. Sections are views of `bytes`; row hashes are computed again,
- * so that what is sealed is what is inserted.
+ * The sections of a whole frame, views of `bytes`, or what is wrong with it: whatever is not as it was written is found here.
+ * Row hashes are computed again, so that what is sealed is what is inserted.
  * Cost: one SHA-256 a row.
  */
-export function decodeFrame(bytes: Buffer, head: FrameHead): Frame | string {
+export function decodeSections(bytes: Buffer): readonly RowSection[] | string {
   const tables: { kind: Kind; count: number; offsets: Uint32Array }[] = [];
   let position = FRAME_HEADER_LENGTH + bytes.readUInt32LE(48);
   let total = 0;
@@ -196,17 +189,25 @@ export function decodeFrame(bytes: Buffer, head: FrameHead): Frame | string {
     tables.push({ kind: kind as Kind, count, offsets });
     total += count;
   }
-  if (total !== head.count) return `expected ${head.count} rows, got ${total}`;
+  const count = bytes.readUInt32LE(40);
+  if (total !== count) return `expected ${count} rows, got ${total}`;
 
+  const head = bytes.subarray(0, position);
   const sections: RowSection[] = [];
-  for (const { kind, count, offsets } of tables) {
-    const rows = bytes.subarray(position, position + offsets[count]!);
-    position += offsets[count]!;
+  let leafIndex = readUint64(bytes, 16);
+  for (const table of tables) {
+    const rows = bytes.subarray(position, position + table.offsets[table.count]!);
+    position += table.offsets[table.count]!;
     if (position > bytes.length) return "the rows end past the end of the frame";
-    sections.push({ kind, count, bytes: rows, offsets, hashes: hashRows(rows, offsets, count) });
+    const section = { ...table, bytes: rows, hashes: hashRows(rows, table.offsets, table.count) };
+    if (!prefixesHold(section, leafIndex)) return "a row has another prefix than it was given";
+    sections.push(section);
+    leafIndex += table.count;
   }
   if (position !== bytes.length) return `${bytes.length - position} bytes follow the last row`;
-  return { sections, firstIndex: head.firstIndex, count: head.count, meta: head.meta };
+  return frameCrc(head, sections) === bytes.readUInt32LE(CRC_OFFSET)
+    ? sections
+    : `the CRC of the frame of ${bytes.length} bytes does not hold`;
 }
 
 function hashRows(rows: Uint8Array, offsets: Uint32Array, count: number): Uint8Array {
@@ -223,8 +224,24 @@ function hashRows(rows: Uint8Array, offsets: Uint32Array, count: number): Uint8A
   return hashes;
 }
 
-function headCrc(bytes: Buffer, end: number): number {
-  return crc32(bytes.subarray(CRC_OFFSET + 4, end), crc32(bytes.subarray(0, CRC_OFFSET)));
+/** The rows' hashes are there already and stand for them: 32 bytes instead of some 1,500. Of the prefixes the first LogId is in it, and what follows from it. */
+function frameCrc(head: Buffer, sections: readonly RowSection[]): number {
+  let crc = crc32(head.subarray(CRC_OFFSET + 4), crc32(head.subarray(0, CRC_OFFSET)));
+  for (const { bytes, hashes } of sections)
+    crc = crc32(hashes, crc32(bytes.subarray(0, LEAF_INDEX_OFFSET), crc));
+  return crc;
+}
+
+/** Does each row stand behind the LogId of the first and its own index? */
+function prefixesHold({ bytes, offsets, count }: RowSection, firstIndex: number): boolean {
+  const rows = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let row = 0; row < count; row++) {
+    const start = offsets[row]!;
+    if (rows.compare(rows, 0, LEAF_INDEX_OFFSET, start, start + LEAF_INDEX_OFFSET) !== 0)
+      return false;
+    if (readUint64(rows, start + LEAF_INDEX_OFFSET) !== firstIndex + row) return false;
+  }
+  return true;
 }
 
 /** A leaf index or a file offset: below 2^53. */

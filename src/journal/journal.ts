@@ -13,7 +13,7 @@ import {
 } from "./options.ts";
 import { readFrames } from "./reader.ts";
 import { recoverJournal, type ActiveSegment, type RecoveredJournal } from "./recovery.ts";
-import { createSegment, type Segment } from "./segment.ts";
+import { createSegment, segmentPath, type Segment } from "./segment.ts";
 
 export type { Frame, FrameMeta, JournalOptions, RecoveredKey };
 
@@ -22,6 +22,9 @@ const MIN_SEGMENTS = 4;
 /** One group holds no more, so that the first of many waiting frames does not wait for the last. */
 const MAX_GROUP_BYTES = 8 * 1024 * 1024;
 const FULL_RETRY_AFTER_SECONDS = 5;
+/** Released segments that are kept to be written over, and for how long: what they hold should go when it is released. */
+const MAX_SPARES = 2;
+const SPARE_AGE_MS = 60_000;
 
 interface WaitingFrame {
   readonly placed: PlacedBatch;
@@ -49,6 +52,9 @@ export class Journal {
   #activeSinceMs: number;
   #nextIndex: number;
   #diskBytes = 0;
+  /** Released segments that the next ones are written over. */
+  readonly #spares: string[] = [];
+  #spareTimer: NodeJS.Timeout | undefined;
   /** Frames that are not durable yet, oldest first; the group that is being written stays in it. */
   readonly #waiting: WaitingFrame[] = [];
   #waitingBytes = 0;
@@ -191,8 +197,8 @@ export class Journal {
   }
 
   /**
-   * Deletes the segments whose rows all have an index below `belowIndex`, oldest first; the active one stays, since it says which index comes next.
-   * When it resolves, the deletions are durable.
+   * Deletes the segments whose rows all have an index below `belowIndex`, oldest first, or keeps one or two for a minute to be written over;
+   * the active one stays, since it says which index comes next. When it resolves, this is durable.
    */
   release(belowIndex: number): Promise<void> {
     this.#releasing = this.#releasing.then(async () => {
@@ -203,7 +209,7 @@ export class Journal {
           oldest !== this.#active.segment && oldest.endIndex <= belowIndex;
           oldest = this.#segments[0]!
         ) {
-          await this.#files.remove(oldest.path);
+          await this.#putAway(oldest);
           // One by one: a crash must not leave a gap between segments.
           await this.#files.syncDirectory(this.#options.directory);
           this.#segments.shift();
@@ -221,9 +227,41 @@ export class Journal {
     this.#closing ??= (async () => {
       await this.#flushing;
       await this.#releasing.catch(() => {}); // whoever released knows
-      await this.#files.close(this.#active.fd);
+      clearTimeout(this.#spareTimer);
+      const { fd, segment } = this.#active;
+      try {
+        if (this.#failure !== null) return;
+        await this.#removeSpares();
+        if ((await this.#files.size(fd)) > segment.size)
+          await this.#files.truncate(fd, segment.size);
+      } catch (cause) {
+        throw this.#fail(cause);
+      } finally {
+        await this.#files.close(fd);
+      }
     })();
     return this.#closing;
+  }
+
+  /** Takes a released segment out of the journal: its name goes, its blocks may stay for the next segment. */
+  async #putAway({ path, firstIndex, size }: Segment): Promise<void> {
+    if (this.#spares.length === MAX_SPARES || size * 2 < this.#segmentBytes)
+      return this.#files.remove(path);
+    const spare = segmentPath(this.#options.directory, firstIndex, "spare");
+    await this.#files.rename(path, spare);
+    this.#spares.push(spare);
+    clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(() => {
+      this.#releasing = this.#releasing
+        .then(() => this.#removeSpares())
+        .catch((cause: unknown) => void this.#fail(cause));
+    }, SPARE_AGE_MS);
+    this.#spareTimer.unref();
+  }
+
+  async #removeSpares(): Promise<void> {
+    for (let spare = this.#spares.pop(); spare !== undefined; spare = this.#spares.pop())
+      await this.#files.remove(spare);
   }
 
   async #flush(): Promise<void> {
@@ -267,7 +305,8 @@ export class Journal {
 
   async #rotate(firstIndex: number): Promise<void> {
     const full = this.#active;
-    const created = await createSegment(this.#files, this.#options.directory, firstIndex);
+    const { directory } = this.#options;
+    const created = await createSegment(this.#files, directory, firstIndex, this.#spares.pop());
     this.#active = { ...created, keys: new KeyList() };
     this.#activeSinceMs = this.#clock();
     this.#segments.push(created.segment);

@@ -1,7 +1,7 @@
 import { nodeFileSystem as files } from "./files.ts";
-import { decodeFrame, type Frame } from "./frame.ts";
-import { FrameReader } from "./reader.ts";
-import { journalCorrupt, listSegments, readSegmentHeader, segmentPath } from "./segment.ts";
+import type { Frame } from "./frame.ts";
+import { frameOf, FrameReader } from "./reader.ts";
+import { listSegments, readSegmentHeader, segmentPath } from "./segment.ts";
 
 /**
  * Frames with rows in [from, to) of the journal in `directory`, as far as they are whole; none when there is no journal.
@@ -28,13 +28,10 @@ export async function* readJournal(
       const end = await files.size(fd);
       const reader = new FrameReader({ files, fd, path, mark, end, reuse: false });
       for (;;) {
-        const { offset } = reader;
         const view = await reader.next();
         if (view === null || view.head.firstIndex >= to) break;
         if (view.head.firstIndex + view.head.count <= from) continue;
-        const frame = decodeFrame(view.bytes, view.head);
-        if (typeof frame === "string") throw journalCorrupt(path, offset, frame);
-        yield frame;
+        yield frameOf(view);
       }
     } finally {
       await files.close(fd);

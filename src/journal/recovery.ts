@@ -50,6 +50,8 @@ export async function recoverJournal(options: RecoveryOptions): Promise<Recovere
   const firstIndexes = listSegments(names, "frames");
   const keyFiles = new Set(listSegments(names, "keys"));
   const present = new Set(firstIndexes);
+  for (const firstIndex of listSegments(names, "spare"))
+    await files.remove(segmentPath(directory, firstIndex, "spare"));
   for (const firstIndex of keyFiles) {
     if (!present.has(firstIndex))
       await options.keyFiles.recover(firstIndex, options.onRecoveredKey);
@@ -69,7 +71,7 @@ export async function recoverJournal(options: RecoveryOptions): Promise<Recovere
       );
     }
     const last = number === firstIndexes.length - 1;
-    const recovered = await recoverSegment(options, path, firstIndex, last);
+    const recovered = await recoverSegment(options, path, firstIndex, firstIndexes[number + 1]);
     if (recovered === null) break;
     segments.push(recovered.segment);
     expected = recovered.segment.endIndex;
@@ -93,14 +95,18 @@ export async function recoverJournal(options: RecoveryOptions): Promise<Recovere
   return { segments, active };
 }
 
-/** One segment, its frames read through; null when its creation was cut short, and it was removed. */
+/**
+ * One segment, its frames read through; null when its creation was cut short, and it was removed.
+ * `nextFirstIndex` is where the next one begins, undefined for the last.
+ */
 async function recoverSegment(
   options: RecoveryOptions,
   path: string,
   firstIndex: number,
-  last: boolean,
+  nextFirstIndex: number | undefined,
 ): Promise<ActiveSegment | null> {
   const { files, directory, logger } = options;
+  const last = nextFirstIndex === undefined;
   const fd = await files.open(path, last ? "r+" : "r");
   let keep = false;
   try {
@@ -142,7 +148,9 @@ async function recoverSegment(
       keys.add(head.meta);
       if (head.meta.key !== null) options.onRecoveredKey({ ...head.meta, key: head.meta.key });
     }
-    if (reader.damage !== null) {
+    // A segment that was written over an older one ends with what is left of that.
+    const isComplete = endIndex === nextFirstIndex;
+    if (reader.damage !== null && !isComplete) {
       if (!last || (await reader.damageIsInDurablePart()))
         throw journalCorrupt(path, reader.offset, reader.damage);
       logger.warn(
@@ -153,7 +161,7 @@ async function recoverSegment(
           nextIndex: endIndex,
           damage: reader.damage,
         },
-        "the torn end of the journal was cut off: a write that was never acknowledged",
+        "what follows the last whole frame of the journal was cut off: unused space, or a write that was never acknowledged",
       );
       await files.truncate(fd, reader.offset);
     }

@@ -8,7 +8,7 @@ import { MARK_LENGTH, readUint64, writeUint64 } from "./frame.ts";
 /**
  * A segment file begins with
  *
- *    0  "MPJRNL" 0x00 0x01   8 bytes, the last is the version
+ *    0  "MPJRNL" 0x00 0x02   8 bytes, the last is the version
  *    8  mark                 8 random bytes, with which each of its frames begins
  *   16  first index          u64
  *   24  zero                 4 bytes
@@ -17,30 +17,29 @@ import { MARK_LENGTH, readUint64, writeUint64 } from "./frame.ts";
  * No sender knows the mark, so no row can be made to look like a frame.
  */
 export const SEGMENT_HEADER_LENGTH = 32;
-const MAGIC = Buffer.from("MPJRNL\0\x01", "latin1");
+const MAGIC = Buffer.from("MPJRNL\0\x02", "latin1");
 const NAME_DIGITS = 16; // 2^53 - 1 has 16 decimal digits, so that names sort as numbers
 
 /** One file of frames. The last one of a journal is the active one, to which frames are added. */
 export interface Segment {
   readonly path: string;
   readonly firstIndex: number;
-  /** Durable bytes; the file may be longer while a group is being written. */
+  /** Durable bytes. The file may be longer: a group is being written, or it is written over an older one. */
   size: number;
   /** The index behind the last durable row. */
   endIndex: number;
 }
 
+/** Frames of a segment; the keys of one that has ended; one that was released and is kept to be written over. */
+type Extension = "frames" | "keys" | "spare";
+
 /** Path of the file of `extension` that belongs to the segment which begins at `firstIndex`: `0000000000000042.frames`. */
-export function segmentPath(
-  directory: string,
-  firstIndex: number,
-  extension: "frames" | "keys",
-): string {
+export function segmentPath(directory: string, firstIndex: number, extension: Extension): string {
   return join(directory, `${String(firstIndex).padStart(NAME_DIGITS, "0")}.${extension}`);
 }
 
 /** First indexes of the files of `extension` among `names`, ascending. Other names are not ours. */
-export function listSegments(names: readonly string[], extension: "frames" | "keys"): number[] {
+export function listSegments(names: readonly string[], extension: Extension): number[] {
   const found: number[] = [];
   for (const name of names) {
     const match = /^(\d{16})\.(\w+)$/.exec(name);
@@ -50,13 +49,14 @@ export function listSegments(names: readonly string[], extension: "frames" | "ke
 }
 
 /**
- * A new, empty segment; when this returns, the file, its header and its name are durable.
+ * A new, empty segment, written over the file at `spare` if there is one; when this returns, the file, its header and its name are durable.
  * Throws: what the file system throws; the file is gone again then.
  */
 export async function createSegment(
   files: FileSystem,
   directory: string,
   firstIndex: number,
+  spare?: string,
 ): Promise<{ segment: Segment; fd: number; mark: Uint8Array }> {
   const path = segmentPath(directory, firstIndex, "frames");
   const header = Buffer.alloc(SEGMENT_HEADER_LENGTH);
@@ -65,15 +65,19 @@ export async function createSegment(
   header.set(mark, 8);
   writeUint64(header, firstIndex, 16);
   header.writeUInt32LE(crc32(header.subarray(0, 28)), 28);
-  const fd = await files.open(path, "wx+");
+  const fd = await (spare === undefined ? files.open(path, "wx+") : files.open(spare, "r+"));
+  let name = spare ?? path;
   try {
     await writeAll(files, fd, [header], 0);
     await files.datasync(fd);
+    // Not before: under this name the old header would be damage.
+    if (spare !== undefined) await files.rename(spare, path);
+    name = path;
     await files.syncDirectory(directory);
   } catch (cause) {
     try {
       await files.close(fd);
-      await files.remove(path);
+      await files.remove(name);
       await files.syncDirectory(directory); // else a crash could bring the name back beside a later segment
     } catch (error) {
       throw new MeshproofError(
@@ -97,7 +101,7 @@ export async function readSegmentHeader(
   if (length < header.length)
     return `expected a segment header of ${header.length} bytes, got ${length} bytes`;
   if (!header.subarray(0, 8).equals(MAGIC))
-    return `expected a journal segment of version 1, got the bytes ${header.toString("hex", 0, 8)}`;
+    return `expected a journal segment of version 2, got the bytes ${header.toString("hex", 0, 8)}`;
   if (header.readUInt32LE(28) !== crc32(header.subarray(0, 28)))
     return "the CRC of the segment header does not hold";
   return { mark: header.subarray(8, 8 + MARK_LENGTH), firstIndex: readUint64(header, 16) };

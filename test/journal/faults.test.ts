@@ -118,7 +118,7 @@ t.test(
     };
     const inFlight = settle([journal.append(makeBatch(3), makeMeta(3)).durable]);
     await syncing;
-    fileSystem.remove = () => Promise.reject(new Error("EIO"));
+    fileSystem.rename = () => Promise.reject(new Error("EIO"));
     await t.rejects(journal.release(6), { code: "JOURNAL_FAILED" });
     sync();
     t.strictSame(await inFlight, ["JOURNAL_FAILED"]);
@@ -192,7 +192,7 @@ t.test(
       };
       return [fileSystem, fail];
     };
-    for (const call of ["writev", "remove", "syncDirectory"] as const) {
+    for (const call of ["writev", "rename", "syncDirectory"] as const) {
       const [fileSystem, fail] = failing(call);
       const fatal: string[] = [];
       const journal = await Journal.open(

@@ -217,6 +217,14 @@ export class MemoryFileSystem implements FileSystem {
       throw Object.assign(new Error(`ENOENT ${path}`), { code: "ENOENT" });
   }
 
+  async rename(from: string, to: string): Promise<void> {
+    this.#mutate();
+    const file = this.names.get(from);
+    if (file === undefined) throw Object.assign(new Error(`ENOENT ${from}`), { code: "ENOENT" });
+    this.names.delete(from);
+    this.names.set(to, file);
+  }
+
   async list(directory: string): Promise<string[]> {
     return [...this.names.keys()].map((path) => path.slice(directory.length + 1)).reverse();
   }

@@ -292,6 +292,47 @@ t.test(
 );
 
 t.test(
+  "a segment written over an older one holds its own frames and no other, and what was released is gone at the end",
+  async (t) => {
+    const fileSystem = new MemoryFileSystem();
+    const spares = () => [...fileSystem.names.keys()].filter((name) => name.endsWith(".spare"));
+    let journal = await Journal.open(options({ fileSystem, segmentBytes: 900 }));
+    const first = [...fileSystem.names.values()][0]!;
+    let reused = 0;
+    for (let seed = 0; seed < 60; seed++) {
+      const { placed, durable } = journal.append(makeBatch(seed, [1 + (seed % 3)]), makeMeta(seed));
+      await durable;
+      await journal.release(placed.firstIndex - 8);
+      t.ok(spares().length <= 2);
+      if (seed > 20 && [...fileSystem.names.values()].includes(first)) reused++;
+      if (seed % 7 === 0) {
+        for (const mode of ["kill", "power"] as const) {
+          const after = fileSystem.crash(mode);
+          const reopened = await Journal.open(options({ fileSystem: after }));
+          t.strictSame(await readAll(reopened), await readAll(journal), `${mode} after ${seed}`);
+          t.notOk([...after.names.keys()].some((name) => name.endsWith(".spare")));
+          await reopened.close();
+        }
+      }
+    }
+    t.ok(reused > 10, "files are written over, not made anew");
+    await journal.release(journal.nextIndex);
+    t.ok(spares().length > 0);
+    const frames = await readAll(journal);
+    await journal.close();
+    t.strictSame(spares(), []);
+    journal = await Journal.open(
+      options({
+        fileSystem,
+        logger: { ...options().logger, warn: () => t.fail("nothing to say") },
+      }),
+    );
+    t.strictSame(await readAll(journal), frames);
+    await journal.close();
+  },
+);
+
+t.test(
   "deduplication keys survive the release of their segments for the window, and no longer",
   async (t) => {
     const fileSystem = new MemoryFileSystem();
