@@ -39,6 +39,8 @@ export interface EncodedRequest {
   readonly message: string;
   /** Records whose values had to be cut. */
   readonly cut: number;
+  /** Access records by dialect. */
+  readonly dialects: ReadonlyMap<string, number>;
 }
 
 /** Records in one request, at most: an empty record takes two bytes and becomes a row of some 200. */
@@ -123,6 +125,9 @@ export class RequestEncoder {
     let rejected = 0;
     let message = "";
     let cut = 0;
+    const dialects = new Map<string, number>();
+    let dialect: string | undefined;
+    let dialectCount = 0;
     let sliceStart = performance.now();
     cursor.reset(body, 0);
     for (let i = 0; i < envelope.count; i++) {
@@ -146,6 +151,11 @@ export class RequestEncoder {
           const shape = this.#logShapes.find(body, log.attributes);
           if (normaliser.recognise(log, shape, traits!)) {
             section = access;
+            if (normaliser.dialectName !== dialect) {
+              addCount(dialects, dialect, dialectCount);
+              dialect = normaliser.dialectName;
+              dialectCount = 0;
+            }
             writeAccessRow(
               section,
               accessHead,
@@ -176,6 +186,7 @@ export class RequestEncoder {
         cut++;
       }
       section.close();
+      if (section === access) dialectCount++;
       if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
         throw new MeshproofError(
           "BODY_TOO_LARGE",
@@ -186,8 +197,13 @@ export class RequestEncoder {
     const sections = [access, logs, spans]
       .filter((builder) => builder.count > 0)
       .map((builder) => builder.take());
-    return { sections, rejected, message, cut };
+    addCount(dialects, dialect, dialectCount);
+    return { sections, rejected, message, cut, dialects };
   }
+}
+
+function addCount(counts: Map<string, number>, name: string | undefined, count: number): void {
+  if (name !== undefined && count > 0) counts.set(name, (counts.get(name) ?? 0) + count);
 }
 
 /** A nested value of a resource or scope that cannot be read spoils all its records, and so the request. */

@@ -13,8 +13,13 @@ import type { Journal } from "./journal/journal.ts";
 export interface PipelineObserver {
   /** A body was turned into rows. */
   decoded(signal: Signal, seconds: number): void;
-  /** Its rows are durable. */
-  accepted(signal: Signal, records: number, rejected: number): void;
+  /** Its rows are durable. `dialects` counts the access records among them. */
+  accepted(
+    signal: Signal,
+    records: number,
+    rejected: number,
+    dialects: ReadonlyMap<string, number>,
+  ): void;
   /** It had come before. */
   deduplicated(signal: Signal): void;
 }
@@ -72,18 +77,19 @@ export class Pipeline implements OtlpConsumer {
     const { encoder, journal, ledger, observer } = this.#parts;
     const { signal, sender, receivedAtNs } = request;
     const started = performance.now();
-    const { sections, rejected, message, cut } = await encoder.encode(signal, toProtobuf(request), {
+    const encoded = await encoder.encode(signal, toProtobuf(request), {
       receivedAtNs,
       sender: sender.name,
       senderAuth: sender.auth,
       retentionClass: DEFAULT_RETENTION_CLASS,
     });
+    const { sections, rejected, message, cut, dialects } = encoded;
     observer.decoded(signal, (performance.now() - started) / 1000);
     if (sections.length > 0) {
       const meta = { signal, key, receivedAtNs, rejected, message };
       await journal.append({ sections }, meta).durable;
     }
-    observer.accepted(signal, countRows({ sections }), rejected);
+    observer.accepted(signal, countRows({ sections }), rejected, dialects);
     if (rejected > 0) ledger.note("rejected_record", sender.name, receivedAtNs, rejected, message);
     if (cut > 0) ledger.note("truncated", sender.name, receivedAtNs, cut);
     return { rejected, message };

@@ -5,7 +5,7 @@ import { configHash } from "./config/hash.ts";
 import type { Config, ServerTls } from "./config/options.ts";
 import type { MeshproofError } from "./core/errors.ts";
 import type { TlsOptions } from "./core/http.ts";
-import type { Kind, KindName } from "./core/kinds.ts";
+import { KINDS, type Kind, type KindName } from "./core/kinds.ts";
 import type { Logger } from "./core/logger.ts";
 import type { PlacedBatch } from "./core/rows.ts";
 import { nowNanos } from "./core/time.ts";
@@ -28,6 +28,7 @@ import { Sealer } from "./seal/sealer.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
 import { Quarantine } from "./store/quarantine.ts";
 import { createRowStore } from "./store/row-store.ts";
+import { StoredMark } from "./store/stored-mark.ts";
 import { StoreWriter } from "./store/writer.ts";
 import { openStore, prepareTables, readNamed } from "./store-connection.ts";
 import { listenHealth } from "./telemetry/health.ts";
@@ -56,6 +57,7 @@ export interface RunningServer {
 /** Requests under way get this long to end, then the store this long to take what is left; the journal keeps the rest. */
 const RECEIVER_GRACE_MS = 10_000;
 const STORE_GRACE_MS = 20_000;
+const FAILING_STORE_GRACE_MS = 1_000;
 /** A request's rows may take so many times the bound of its body. */
 const MAX_ENCODED_FACTOR = 4;
 /** A request is one frame of the journal, and must fit beside others. */
@@ -190,7 +192,11 @@ async function build(
   const ledger = new FindingLedger();
   const quarantine = await Quarantine.open(join(directory, "quarantine.jsonl"), logId);
   closers.push(() => quarantine.close());
+  const storedMark = new StoredMark(directory);
+  closers.push(() => storedMark.close());
   let storeFailingSinceMs = 0;
+  const isStoreFailing = (): boolean =>
+    storeFailingSinceMs > 0 && Date.now() - storeFailingSinceMs >= STORE_ALARM_MS;
   const writer = new StoreWriter({
     store: createRowStore({
       client: writerClient,
@@ -202,7 +208,10 @@ async function build(
     logId,
     backlog: (fromIndex) => journal.frames(fromIndex),
     quarantine,
-    onStored: () => release(),
+    onStored: (through) => {
+      storedMark.reached(through);
+      release();
+    },
     onQuarantined: async ({ table, leafIndex, reason }) => {
       metrics.rowsQuarantined(KIND_OF_TABLE.get(table)!, 1);
       const now = nowNanos();
@@ -240,7 +249,7 @@ async function build(
     sealer.append(batch);
     writer.add(batch);
     for (const { kind, count } of batch.sections)
-      metrics.recorded(KIND_NAMES.get(kind)!, "", count);
+      if (kind !== KINDS.access) metrics.recorded(KIND_NAMES.get(kind)!, "", count);
   };
   release = () => {
     journal
@@ -271,7 +280,10 @@ async function build(
     ledger,
     observer: {
       decoded: (signal, seconds) => metrics.decoded(signal, seconds),
-      accepted: (signal, records, rejected) => metrics.requestAccepted(signal, records, rejected),
+      accepted: (signal, records, rejected, dialects) => {
+        metrics.requestAccepted(signal, records, rejected);
+        for (const [dialect, count] of dialects) metrics.recorded("access", dialect, count);
+      },
       deduplicated: (signal) => {
         metrics.requestAccepted(signal, 0, 0);
         metrics.batchDeduplicated(signal);
@@ -302,7 +314,8 @@ async function build(
   closers.push(async () => {
     await housekeeping.stop();
     await sealer.checkpoint();
-    await writer.drain(STORE_GRACE_MS);
+    // A store that has been down for a while is not worth waiting for: the journal keeps what it lacks.
+    await writer.drain(isStoreFailing() ? FAILING_STORE_GRACE_MS : STORE_GRACE_MS);
     if (writer.pendingRows > 0)
       logger.warn(
         { rows: writer.pendingRows },
@@ -318,7 +331,7 @@ async function build(
     },
     {
       name: "store",
-      ok: storeFailingSinceMs === 0 || Date.now() - storeFailingSinceMs < STORE_ALARM_MS,
+      ok: !isStoreFailing(),
       detail:
         storeFailingSinceMs === 0
           ? "answers"

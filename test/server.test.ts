@@ -447,6 +447,18 @@ t.test("a stranger's path, from the first record to the verdict", { skip }, asyn
       t.ok(valueOf(name) >= 0, name);
     t.equal(valueOf("meshproof_deduplicated_batches"), 2);
     t.equal(valueOf("meshproof_receiver_rejected_records"), 2);
+    const dialects = await server.query<{ Dialect: string; n: string }>(
+      "SELECT Dialect, toString(count()) AS n FROM access_records GROUP BY Dialect",
+    );
+    t.ok(dialects.length >= 2);
+    for (const { Dialect, n } of dialects)
+      t.match(
+        metrics,
+        new RegExp(
+          `^meshproof_records\\{(?=.*kind="access")(?=.*dialect="${Dialect}").*\\} ${n}$`,
+          "m",
+        ),
+      );
   });
 
   await t.test("SIGTERM ends it with exit code 0, and its ports file is gone", async (t) => {
