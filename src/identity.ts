@@ -1,12 +1,14 @@
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { MeshproofError } from "./core/errors.ts";
 import { toHex } from "./core/bytes.ts";
 import { KINDS } from "./core/kinds.ts";
 import { LOG_ID_LENGTH, type RowSection } from "./core/rows.ts";
+import { BATCH_SECRET_BYTES } from "./journal/batch-key.ts";
 import { internalMeta } from "./journal/frame.ts";
 import type { Journal } from "./journal/journal.ts";
 import { controlSection } from "./records/own-rows.ts";
-import { readFileIfAny, replaceFile } from "./seal/durable.ts";
+import { createFile, makeDirectory, readFileIfAny, replaceFile } from "./seal/durable.ts";
 
 /** LogId of a row that is not hashed yet: row 0, whose hash becomes the LogId. The prefix is not part of what is hashed. */
 const UNKNOWN_LOG_ID = "0".repeat(LOG_ID_LENGTH);
@@ -75,4 +77,23 @@ async function readRowZero(journal: Journal): Promise<string> {
 
 function logIdOf(section: RowSection): string {
   return toHex(section.hashes.subarray(0, LOG_ID_LENGTH / 2));
+}
+
+/**
+ * The secret under which batches are recognised when they come again, made at the first start and kept in `secrets/batch-key`: without it none of those
+ * that came before is recognised.
+ * Throws: KEY_INVALID when the file holds something else.
+ */
+export async function openBatchSecret(dataDirectory: string): Promise<Uint8Array> {
+  const directory = join(dataDirectory, "secrets");
+  const path = join(directory, "batch-key");
+  await makeDirectory(directory, 0o700);
+  await createFile(path, `${randomBytes(BATCH_SECRET_BYTES).toString("hex")}\n`, 0o600);
+  const text = (await readFileIfAny(path))?.trim() ?? "";
+  if (!/^[0-9a-f]{64}$/.test(text))
+    throw new MeshproofError(
+      "KEY_INVALID",
+      `${path}: expected 64 hex digits; delete the file to have a new one made, and know that batches from before will not be recognised`,
+    );
+  return Buffer.from(text, "hex");
 }

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { silentLogger } from "../src/core/logger.ts";
 import { ROW_PREFIX_LENGTH } from "../src/core/rows.ts";
-import { openLogId } from "../src/identity.ts";
+import { openBatchSecret, openLogId } from "../src/identity.ts";
+import { internalMeta } from "../src/journal/frame.ts";
 import { Journal } from "../src/journal/journal.ts";
 import { controlSection } from "../src/records/own-rows.ts";
 import { actualRows } from "./support/expected-rows.ts";
@@ -75,20 +76,26 @@ t.test("a log whose ID is nowhere to be found is refused", async (t) => {
     message: /got nonsense/,
   });
   const foreign = await inDirectory(t);
-  const meta = {
-    signal: "internal",
-    key: null,
-    receivedAtNs: 1n,
-    rejected: 0,
-    message: "",
-  } as const;
   const section = {
     ...controlSection("0".repeat(16), [{ timestampNs: 1n, controlKind: "start", detail: {} }]),
     kind: 5 as const,
   };
-  await foreign.journal.append({ sections: [section] }, meta).durable;
+  await foreign.journal.append({ sections: [section] }, internalMeta(1n)).durable;
   await t.rejects(openLogId(foreign.directory, foreign.journal, BIRTH), {
     code: "LOG_INCONSISTENT",
     message: /begin with the record that opens the log/,
   });
+});
+
+t.test("the secret of batch keys is made once, for its owner alone", async (t) => {
+  const directory = t.testdir({});
+  const secret = await openBatchSecret(directory);
+  t.equal(secret.length, 32);
+  t.same(await openBatchSecret(directory), secret);
+  const path = join(directory, "secrets", "batch-key");
+  t.equal((await stat(path)).mode & 0o777, 0o600);
+  for (const text of ["", "00", `${"0".repeat(63)}x\n`]) {
+    await writeFile(path, text);
+    await t.rejects(openBatchSecret(directory), { code: "KEY_INVALID" });
+  }
 });

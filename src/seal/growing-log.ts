@@ -1,24 +1,24 @@
 import type { PlacedBatch } from "../core/rows.ts";
 import { TreeBuilder } from "../tlog/builder.ts";
 import { ENTRY_LENGTH, writeEntry } from "../tlog/entry.ts";
-import { HASH_LENGTH, writeLeafHash } from "../tlog/merkle.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
+import { BUNDLED_ENTRY_LENGTH, leafHashes } from "../tlog/tile-hasher.ts";
 import { TILE_WIDTH, type Tile, levelCount } from "../tlog/tiles.ts";
 import { TileBuffer } from "./tile-store.ts";
-
-/** An entry in a bundle: its length as a uint16, then itself. */
-const BUNDLED_ENTRY_LENGTH = 2 + ENTRY_LENGTH;
 
 /** The log's growing end in memory: the tree's right edge, the bundle that is being filled, and what became full. */
 export class GrowingLog {
   /** Tiles and bundles to be written. Bounded by what the journal holds: 70 bytes for each of its rows. */
   readonly files = new TileBuffer();
+  /** Lags behind the bundle: leaves are hashed when it is full, and when the tree is asked for. */
   #tree = new TreeBuilder((level, index, hashes) => this.#addFull(level, index, hashes));
   /** Lengths are in place, entries are filled in. */
   readonly #bundle = Buffer.alloc(TILE_WIDTH * BUNDLED_ENTRY_LENGTH);
   #bundleWidth = 0;
+  /** Entries of the bundle that are in the tree. */
+  #hashedWidth = 0;
   /** Size at which partial tiles were added last, or found. */
   #partialsAt = 0;
-  readonly #leaf = Buffer.alloc(HASH_LENGTH);
 
   constructor() {
     for (let i = 0; i < TILE_WIDTH; i++) {
@@ -36,7 +36,7 @@ export class GrowingLog {
     log.#tree = await TreeBuilder.load(size, readTile, (level, index, hashes) =>
       log.#addFull(level, index, hashes),
     );
-    log.#bundleWidth = size % TILE_WIDTH;
+    log.#bundleWidth = log.#hashedWidth = size % TILE_WIDTH;
     log.#partialsAt = size;
     if (log.#bundleWidth > 0) log.#bundle.set(lastBundle);
     return log;
@@ -44,14 +44,15 @@ export class GrowingLog {
 
   /** Records in the tree. */
   get size(): number {
-    return this.#tree.size;
+    return this.#tree.size + this.#bundleWidth - this.#hashedWidth;
   }
 
   root(): Uint8Array {
+    this.#hashLeaves();
     return this.#tree.root();
   }
 
-  /** Adds the rows of `batch` with indexes in [from, to). Cost: about 1 µs a row. */
+  /** Adds the rows of `batch` with indexes in [from, to). Cost: about 0.4 µs a row. */
   fold(batch: PlacedBatch, from: number, to: number): void {
     let index = batch.firstIndex;
     for (const section of batch.sections) {
@@ -66,6 +67,7 @@ export class GrowingLog {
 
   /** Adds the partial tiles and the partial bundle of the tree as it stands to `files`, but for those that it had at the last call. */
   addPartials(): void {
+    this.#hashLeaves();
     const before = this.#partialsAt;
     this.#partialsAt = this.size;
     for (const { tile, hashes } of this.#tree.partials()) {
@@ -82,16 +84,25 @@ export class GrowingLog {
   }
 
   #add(kind: number, rowHashes: Buffer, at: number): void {
-    const start = this.#bundleWidth * BUNDLED_ENTRY_LENGTH + 2;
-    writeEntry(this.#bundle, start, kind, rowHashes, at);
-    writeLeafHash(this.#leaf, 0, this.#bundle, start, start + ENTRY_LENGTH);
-    this.#tree.append(this.#leaf, 0);
+    writeEntry(this.#bundle, this.#bundleWidth * BUNDLED_ENTRY_LENGTH + 2, kind, rowHashes, at);
     if (++this.#bundleWidth < TILE_WIDTH) return;
+    this.#hashLeaves();
+    this.#bundleWidth = this.#hashedWidth = 0;
     this.files.add(
       { level: "entries", index: this.size / TILE_WIDTH - 1, width: TILE_WIDTH },
       this.#bundle,
     );
-    this.#bundleWidth = 0;
+  }
+
+  #hashLeaves(): void {
+    const entries = this.#bundle.subarray(
+      this.#hashedWidth * BUNDLED_ENTRY_LENGTH,
+      this.#bundleWidth * BUNDLED_ENTRY_LENGTH,
+    );
+    if (entries.length === 0) return;
+    const hashes = leafHashes(entries);
+    this.#tree.append(hashes, 0, hashes.length);
+    this.#hashedWidth = this.#bundleWidth;
   }
 
   #addFull(level: number, index: number, hashes: Buffer): void {

@@ -1,8 +1,7 @@
-import { HASH_LENGTH, emptyRoot, nodeHash, writeNodeHash } from "./merkle.ts";
-import { TILE_BYTES, type Tile, levelCount, partialTiles } from "./tiles.ts";
-
-/** Levels of the binary tree that one tile spans: 2^8 hashes. */
-const TILE_HEIGHT = 8;
+import { strict as assert } from "node:assert";
+import { HASH_LENGTH, emptyRoot, nodeHash } from "./merkle.ts";
+import { subtrees, tileRoot } from "./tile-hasher.ts";
+import { TILE_BYTES, TILE_WIDTH, type Tile, levelCount, partialTiles } from "./tiles.ts";
 
 /** The right edge within one tile level. */
 interface EdgeLevel {
@@ -12,17 +11,14 @@ interface EdgeLevel {
   width: number;
   /** Index of that tile in its level. */
   index: number;
-  /** Slot k holds the complete subtree over 2^k of the tile's hashes, for each one bit k of `width` (slot 0 stands in the tile). */
-  readonly subtrees: Buffer;
 }
 
 /**
- * A tree that grows by leaf hashes and hands out its tiles as they fill up. It keeps the right edge alone:
- * one unfinished tile and eight hashes for each tile level, about 8.5 kB a level.
+ * A tree that grows by leaf hashes and hands out its tiles as they fill up. It keeps the right edge alone: one unfinished
+ * tile for each tile level, 8 kB. Nodes within a tile are hashed when it is full, all at once, and when a root is asked for.
  */
 export class TreeBuilder {
   readonly #levels: EdgeLevel[] = [];
-  readonly #carry = Buffer.alloc(HASH_LENGTH);
   readonly #onTile: (level: number, index: number, hashes: Buffer) => void;
   #size = 0;
 
@@ -33,7 +29,7 @@ export class TreeBuilder {
 
   /**
    * The builder as it stood at `size`, from the partial tiles of that size.
-   * Cost:   one call of `readTile` a tile level, at most 255 hashes computed for each.
+   * Cost:   one call of `readTile` a tile level.
    * Rejects: with whatever `readTile` rejects with. Compare `root()` with a signed one: it depends on every hash that was read.
    */
   static async load(
@@ -47,8 +43,7 @@ export class TreeBuilder {
     const tiles = partialTiles(size);
     const contents = await Promise.all(tiles.map(readTile));
     tiles.forEach(({ level, width }, at) => {
-      const hashes = Buffer.from(contents[at]!);
-      for (let i = 0; i < width; i++) builder.#push(level, hashes, i * HASH_LENGTH);
+      builder.#push(level, contents[at]!.subarray(0, width * HASH_LENGTH));
     });
     builder.#size = size;
     return builder;
@@ -59,26 +54,23 @@ export class TreeBuilder {
     return this.#size;
   }
 
-  /** Adds the leaf hash that stands in `hashes` at `at`. Cost: two hashes on average, one of them the caller's leaf hash. */
-  append(hashes: Buffer, at: number): void {
-    this.#push(0, hashes, at);
-    this.#size++;
+  /**
+   * Adds the leaf hashes that stand in `hashes` from `start` to `end`, one unless said otherwise; not more than the unfinished tile has room for.
+   * Cost: one hash a leaf, 255 at a time.
+   */
+  append(hashes: Uint8Array, start: number, end: number = start + HASH_LENGTH): void {
+    this.#push(0, hashes.subarray(start, end));
+    this.#size += (end - start) / HASH_LENGTH;
   }
 
-  /** Root hash of the tree as it stands. Cost: at most log2(size) hashes. */
+  /** Root hash of the tree as it stands. Cost: at most 255 hashes a tile level. */
   root(): Uint8Array {
-    let computed: Uint8Array | null = null;
-    for (const edge of this.#levels) {
-      for (let bit = 0; bit < TILE_HEIGHT; bit++) {
-        if (((edge.width >> bit) & 1) === 0) continue;
-        const left =
-          bit === 0
-            ? edge.tile.subarray((edge.width - 1) * HASH_LENGTH, edge.width * HASH_LENGTH)
-            : edge.subtrees.subarray(bit * HASH_LENGTH, (bit + 1) * HASH_LENGTH);
-        computed = computed === null ? left : nodeHash(left, computed);
-      }
+    let root: Uint8Array | null = null;
+    for (const { tile, width } of this.#levels) {
+      for (const left of subtrees(tile.subarray(0, width * HASH_LENGTH)).reverse())
+        root = root === null ? left.slice() : nodeHash(left, root);
     }
-    return computed === null ? emptyRoot() : new Uint8Array(computed);
+    return root === null ? emptyRoot() : new Uint8Array(root);
   }
 
   /** The partial tiles of the tree as it stands; `hashes` is valid until the next append. */
@@ -90,33 +82,20 @@ export class TreeBuilder {
   }
 
   #edge(level: number): EdgeLevel {
-    return (this.#levels[level] ??= {
-      tile: Buffer.alloc(TILE_BYTES),
-      width: 0,
-      index: 0,
-      subtrees: Buffer.alloc(TILE_HEIGHT * HASH_LENGTH),
-    });
+    return (this.#levels[level] ??= { tile: Buffer.alloc(TILE_BYTES), width: 0, index: 0 });
   }
 
-  /** Adds a hash to a tile level: a binary counter whose carry out of eight bits is the next level's hash. */
-  #push(level: number, hashes: Buffer, at: number): void {
+  /** Adds hashes to a tile level; the hash over a tile that is full is one of the next level. */
+  #push(level: number, hashes: Uint8Array): void {
     const edge = this.#edge(level);
-    const { tile, subtrees, width } = edge;
-    hashes.copy(tile, width * HASH_LENGTH, at, at + HASH_LENGTH);
-    edge.width = width + 1;
-    if ((width & 1) === 0) return;
-    const carry = this.#carry;
-    writeNodeHash(carry, 0, tile, (width - 1) * HASH_LENGTH, tile, width * HASH_LENGTH);
-    let bit = 1;
-    for (; ((width >> bit) & 1) === 1; bit++)
-      writeNodeHash(carry, 0, subtrees, bit * HASH_LENGTH, carry, 0);
-    if (bit < TILE_HEIGHT) {
-      carry.copy(subtrees, bit * HASH_LENGTH);
-      return;
-    }
+    const { tile, width } = edge;
+    tile.set(hashes, width * HASH_LENGTH);
+    edge.width = width + hashes.length / HASH_LENGTH;
+    assert(edge.width <= TILE_WIDTH, "no more hashes than the tile has room for");
+    if (edge.width < TILE_WIDTH) return;
     this.#onTile(level, edge.index, tile);
     edge.width = 0;
     edge.index++;
-    this.#push(level + 1, carry, 0);
+    this.#push(level + 1, tileRoot(tile));
   }
 }
