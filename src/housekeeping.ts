@@ -1,7 +1,7 @@
 import type { Logger } from "./core/logger.ts";
 import type { RowSection } from "./core/rows.ts";
 import { nowNanos } from "./core/time.ts";
-import type { FindingLedger } from "./correlate/findings.ts";
+import { findingRecords, type FindingLedger } from "./correlate/ledger.ts";
 import { controlSection, findingSection } from "./records/own-rows.ts";
 
 export interface HousekeepingOptions {
@@ -27,6 +27,7 @@ export class Housekeeping {
   #timer: NodeJS.Timeout | undefined;
   #duplicates = 0;
   #lastIndex = -1;
+  #isHurrying = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: HousekeepingOptions) {
@@ -38,46 +39,60 @@ export class Housekeeping {
     this.#duplicates++;
   }
 
-  /** Seals the start record and begins the minutes. */
+  /** Seals the start record and what the run before had no time to seal, and begins the minutes. */
   async start(detail: Readonly<Record<string, string>>): Promise<void> {
     await this.#seal("start", detail);
+    await this.#sealOpen(Date.now()).catch((error: unknown) => this.#failed(error));
     this.#lastIndex = this.#options.nextIndex();
-    this.#timer = setInterval(() => {
-      this.#running = this.#running
-        .then(() => this.#minute())
-        .catch((error: unknown) => {
-          this.#options.logger.error(
-            { err: error },
-            "findings and counts could not be sealed; they are kept for the next minute",
-          );
-        });
-    }, MINUTE_MS);
+    this.#timer = setInterval(() => this.#run(() => this.#minute()), MINUTE_MS);
     this.#timer.unref();
+  }
+
+  /** Seals what is open now: the journal is to let go of what it rests on. */
+  hurry(): void {
+    if (this.#isHurrying) return;
+    this.#isHurrying = true;
+    this.#run(async () => {
+      this.#isHurrying = false;
+      await this.#sealOpen(Infinity);
+    });
   }
 
   /** Seals what is open, then the stop record. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#running;
-    await this.#sealOpen(undefined);
+    await this.#sealOpen(Infinity);
     await this.#seal("stop", this.#options.totals());
   }
 
   async #minute(): Promise<void> {
-    await this.#sealOpen(nowNanos());
+    await this.#sealOpen(Date.now());
     if (this.#options.nextIndex() === this.#lastIndex)
       await this.#seal("heartbeat", this.#options.totals());
     this.#lastIndex = this.#options.nextIndex();
   }
 
-  /** Findings of minutes before `untilNs` (all when undefined) and the count of duplicates, in one frame. */
-  async #sealOpen(untilNs: bigint | undefined): Promise<void> {
+  /** One after the other. */
+  #run(act: () => Promise<void>): void {
+    this.#running = this.#running.then(act).catch((error: unknown) => this.#failed(error));
+  }
+
+  #failed(error: unknown): void {
+    this.#options.logger.error(
+      { err: error },
+      "findings and counts could not be sealed; they are kept for the next minute",
+    );
+  }
+
+  /** Findings that are due at `nowMs` and the count of duplicates, in one frame. */
+  async #sealOpen(nowMs: number): Promise<void> {
     const { logId, ledger, seal } = this.#options;
     const now = nowNanos();
     const duplicates = this.#duplicates;
-    const findings = ledger.take(untilNs);
+    const findings = ledger.take(nowMs);
     const sections: RowSection[] = [];
-    if (findings.length > 0) sections.push(findingSection(logId, findings));
+    if (findings.length > 0) sections.push(findingSection(logId, findingRecords(findings)));
     if (duplicates > 0) {
       sections.push(
         controlSection(logId, [
@@ -93,6 +108,7 @@ export class Housekeeping {
     try {
       await seal(sections, now);
       this.#duplicates -= duplicates;
+      ledger.sealed(findings);
     } catch (error) {
       ledger.restore(findings);
       throw error;

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
 import type { ExportResult, OtlpConsumer, OtlpRequest, Signal } from "./core/consumer.ts";
 import { countRows, type RowSection } from "./core/rows.ts";
-import type { FindingLedger } from "./correlate/findings.ts";
+import type { FindingLedger } from "./correlate/ledger.ts";
+import { noteRequest } from "./correlation.ts";
 import { transcodeLogs, transcodeTraces } from "./decode/json.ts";
 import type { RequestEncoder } from "./encoder.ts";
+import { batchKey } from "./journal/batch-key.ts";
 import type { DeduplicationWindow } from "./journal/deduplication.ts";
 import { internalMeta } from "./journal/frame.ts";
 import type { Journal } from "./journal/journal.ts";
@@ -29,6 +29,8 @@ export interface PipelineParts {
   readonly journal: Journal;
   /** null: every batch is taken as new. */
   readonly deduplication: DeduplicationWindow | null;
+  /** Of the keys in it; see journal/batch-key.ts. */
+  readonly batchSecret: Uint8Array;
   readonly ledger: FindingLedger;
   readonly observer: PipelineObserver;
 }
@@ -38,8 +40,6 @@ export const DEFAULT_RETENTION_CLASS = "default";
 
 /** Envoy's access logger and tracer never send a batch twice, so two equal batches are two batches. */
 const NEVER_RESENDS = /^OTel-OTLP-Exporter-Envoy\//;
-/** A body is hashed in pieces of this size, and the event loop served in between: about 2 ms each. */
-const HASH_SLICE_BYTES = 2 * 1024 * 1024;
 
 /**
  * What happens to a request, in the order of the data path: receive → decode → normalise → journal → 200. Sealing, correlation and storing
@@ -54,10 +54,10 @@ export class Pipeline implements OtlpConsumer {
 
   /** Resolves when the request's records are durable, or were so already. Throws: MeshproofError when none of them was taken. */
   async consume(request: OtlpRequest): Promise<ExportResult> {
-    const { deduplication, observer } = this.#parts;
+    const { deduplication, batchSecret, observer } = this.#parts;
     if (deduplication === null || NEVER_RESENDS.test(request.userAgent))
       return this.#take(request, null);
-    const key = await deduplicationKey(request);
+    const key = batchKey(batchSecret, request);
     const claim = deduplication.claim(key);
     if (claim.state !== "new") {
       observer.deduplicated(request.signal);
@@ -85,13 +85,14 @@ export class Pipeline implements OtlpConsumer {
     });
     const { sections, rejected, message, cut, dialects } = encoded;
     observer.decoded(signal, (performance.now() - started) / 1000);
-    if (sections.length > 0) {
-      const meta = { signal, key, receivedAtNs, rejected, message };
-      await journal.append({ sections }, meta).durable;
+    // Also without a row: what was rejected must not be forgotten by a crash before its finding is sealed.
+    if (sections.length > 0 || rejected > 0) {
+      const meta = { signal, key, receivedAtNs, rejected, message, sender: sender.name, cut };
+      const { placed, durable } = journal.append({ sections }, meta);
+      await durable;
+      noteRequest(ledger, { ...placed, meta });
     }
     observer.accepted(signal, countRows({ sections }), rejected, dialects);
-    if (rejected > 0) ledger.note("rejected_record", sender.name, receivedAtNs, rejected, message);
-    if (cut > 0) ledger.note("truncated", sender.name, receivedAtNs, cut);
     return { rejected, message };
   }
 
@@ -104,14 +105,4 @@ export class Pipeline implements OtlpConsumer {
 function toProtobuf({ encoding, signal, body }: OtlpRequest): Uint8Array {
   if (encoding === "protobuf") return body;
   return signal === "logs" ? transcodeLogs(body) : transcodeTraces(body);
-}
-
-/** SHA-256 of signal, sender and inflated body. */
-async function deduplicationKey({ signal, sender, body }: OtlpRequest): Promise<Uint8Array> {
-  const hash = createHash("sha256").update(`${signal}\0${sender.auth}\0${sender.name}\0`);
-  for (let at = 0; at < body.length; at += HASH_SLICE_BYTES) {
-    if (at > 0) await setImmediate();
-    hash.update(body.subarray(at, at + HASH_SLICE_BYTES));
-  }
-  return hash.digest();
 }

@@ -602,6 +602,7 @@ t.test("an empty request has no rows", async (t) => {
     rejected: 0,
     message: "",
     cut: 0,
+    dialects: new Map(),
   });
   t.same(
     (

@@ -27,11 +27,14 @@ import {
  *   54  has key         u8
  *   55  zero
  *   56  key             32 bytes
- *   88  message         UTF-8
+ *   88  cut             u32, records of the request that were cut to fit
+ *   92  sender length   u32
+ *   96  message         UTF-8
+ *       sender          UTF-8
  *       per section     kind u32, rows u32, then the end of each row, u32, counted from the section's first byte
  *       per section     the rows, each behind its prefix (core/rows.ts)
  */
-export const FRAME_HEADER_LENGTH = 88;
+export const FRAME_HEADER_LENGTH = 96;
 export const MARK_LENGTH = 8;
 export const KEY_LENGTH = 32;
 const CRC_OFFSET = 12;
@@ -48,11 +51,22 @@ export interface FrameMeta {
   /** Partial success as the sender was told, so that a resent batch gets the same answer after a restart. */
   readonly rejected: number;
   readonly message: string;
+  /** Who sent the request and how many of its records were cut: with `rejected`, what findings say of it. */
+  readonly sender: string;
+  readonly cut: number;
 }
 
 /** What a frame says of rows of our own: control records, findings. */
 export function internalMeta(nowNs: bigint): FrameMeta {
-  return { signal: "internal", key: null, receivedAtNs: nowNs, rejected: 0, message: "" };
+  return {
+    signal: "internal",
+    key: null,
+    receivedAtNs: nowNs,
+    rejected: 0,
+    message: "",
+    sender: "",
+    cut: 0,
+  };
 }
 
 /** A batch as it comes back from disk. */
@@ -81,7 +95,9 @@ export function encodeHead(
   assert(meta.key === null || meta.key.length === KEY_LENGTH, "a deduplication key has 32 bytes");
   assert(batch.sections.length < 256, "a batch has fewer than 256 sections");
   const messageLength = Buffer.byteLength(meta.message);
-  const headLength = FRAME_HEADER_LENGTH + messageLength + 8 * batch.sections.length + 4 * count;
+  const senderLength = Buffer.byteLength(meta.sender);
+  const tables = FRAME_HEADER_LENGTH + messageLength + senderLength;
+  const headLength = tables + 8 * batch.sections.length + 4 * count;
   let length = headLength;
   for (const section of batch.sections) length += section.bytes.length;
   assert(length <= MAX_FRAME_BYTES, "a frame is shorter than 4 GiB");
@@ -99,8 +115,11 @@ export function encodeHead(
     head[54] = 1;
     head.set(meta.key, 56);
   }
+  head.writeUInt32LE(meta.cut, 88);
+  head.writeUInt32LE(senderLength, 92);
   head.write(meta.message, FRAME_HEADER_LENGTH);
-  let position = FRAME_HEADER_LENGTH + messageLength;
+  head.write(meta.sender, FRAME_HEADER_LENGTH + messageLength);
+  let position = tables;
   for (const { kind, count: rows, bytes, offsets } of batch.sections) {
     assert(offsets[rows] === bytes.length, "the last offset of a section is its length");
     position = head.writeUInt32LE(kind, position);
@@ -143,16 +162,19 @@ export function claimedLength(header: Buffer): number {
 /** The head of a frame whose CRC holds, or what is wrong in it. */
 export function decodeHead(frame: Buffer): FrameHead | string {
   const messageEnd = FRAME_HEADER_LENGTH + frame.readUInt32LE(48);
+  const senderEnd = messageEnd + frame.readUInt32LE(92);
   const signal = SIGNALS[frame[52]!];
   if (signal === undefined) return `expected signal 1 to ${SIGNALS.length - 1}, got ${frame[52]}`;
-  if (messageEnd > frame.length)
-    return `expected a message within ${frame.length} bytes, got one up to ${messageEnd}`;
+  if (senderEnd > frame.length)
+    return `expected message and sender within ${frame.length} bytes, got them up to ${senderEnd}`;
   const meta: FrameMeta = {
     signal,
     key: frame[54] === 1 ? new Uint8Array(frame.subarray(56, 56 + KEY_LENGTH)) : null,
     receivedAtNs: frame.readBigInt64LE(32),
     rejected: frame.readUInt32LE(44),
     message: frame.toString("utf8", FRAME_HEADER_LENGTH, messageEnd),
+    sender: frame.toString("utf8", messageEnd, senderEnd),
+    cut: frame.readUInt32LE(88),
   };
   return {
     firstIndex: readUint64(frame, 16),
@@ -169,7 +191,7 @@ export function decodeHead(frame: Buffer): FrameHead | string {
  */
 export function decodeSections(bytes: Buffer): readonly RowSection[] | string {
   const tables: { kind: Kind; count: number; offsets: Uint32Array }[] = [];
-  let position = FRAME_HEADER_LENGTH + bytes.readUInt32LE(48);
+  let position = FRAME_HEADER_LENGTH + bytes.readUInt32LE(48) + bytes.readUInt32LE(92);
   let total = 0;
   for (let number = 0; number < bytes[53]!; number++) {
     if (position + 8 > bytes.length) return `section ${number} begins past the end of the frame`;

@@ -188,12 +188,16 @@ export class Journal {
 
   /**
    * Durable frames in order, from the one that holds `fromIndex` to the last one there is when the reader gets that far.
-   * A frame without rows, kept for its deduplication key, is passed over. A frame's bytes hold for as long as it is referenced.
+   * A frame without rows, kept for its deduplication key and for what findings say of it, is passed over but for `rowless`.
+   * A frame's bytes hold for as long as it is referenced.
    * Memory: one chunk of 4 MiB, or one frame where that is more.
    * Throws: JOURNAL_CORRUPT, also when `fromIndex` was released.
    */
-  frames(fromIndex: number): AsyncGenerator<Frame, void, void> {
-    return readFrames(this.#files, this.#segments, fromIndex);
+  frames(
+    fromIndex: number,
+    options?: { readonly rowless?: boolean },
+  ): AsyncGenerator<Frame, void, void> {
+    return readFrames(this.#files, this.#segments, fromIndex, options);
   }
 
   /**

@@ -149,16 +149,22 @@ export class FrameReader {
 /**
  * Durable frames from the one that holds `fromIndex` to the last one there is when the reader gets that far.
  * `segments` is the journal's own list: it may grow at its end and lose what was released while this reads.
+ * `rowless`: frames without rows come too, each behind the frame that it was written behind.
  * Throws: JOURNAL_CORRUPT.
  */
 export async function* readFrames(
   files: FileSystem,
   segments: readonly Segment[],
   fromIndex: number,
+  { rowless = false }: { readonly rowless?: boolean } = {},
 ): AsyncGenerator<Frame, void, void> {
   let index = fromIndex;
-  while (index < segments.at(-1)!.endIndex) {
+  let last: Segment | undefined;
+  for (;;) {
     const segment = segments.findLast(({ firstIndex }) => firstIndex <= index);
+    // The last segment may hold nothing but frames without rows, and none of them may come twice.
+    if (rowless ? segment === last : index >= segments.at(-1)!.endIndex) return;
+    last = segment;
     if (segment === undefined) {
       const { path, firstIndex } = segments[0]!;
       throw journalCorrupt(
@@ -184,8 +190,9 @@ export async function* readFrames(
         reader.end = segment.size; // the active one grows
         const view = await reader.next();
         if (view === null) break;
-        const frameEnd = view.head.firstIndex + view.head.count;
-        if (frameEnd <= index) continue;
+        const { count } = view.head;
+        const frameEnd = view.head.firstIndex + count;
+        if (frameEnd < index || (frameEnd === index && (count > 0 || !rowless))) continue;
         yield frameOf(view);
         index = frameEnd;
       }

@@ -187,12 +187,20 @@ const CODECS: Readonly<Record<ColumnType, Codec>> = {
 };
 
 /**
+ * The values of `columns`, in order, from where `reader` stands; it stands behind them afterwards.
+ * Throws: ROW_INVALID when the bytes end too soon.
+ */
+export function readColumns(reader: RowReader, columns: readonly Column[]): RowValue[] {
+  return columns.map((column) => CODECS[column.type].read(reader));
+}
+
+/**
  * The columns of a row of `table`, in order.
  * Throws: ROW_INVALID when the bytes end too soon or go on behind the last column.
  */
 export function decodeRow(table: Table, row: Uint8Array): RowValue[] {
   const reader = new RowReader(row);
-  const values = table.columns.map((column) => CODECS[column.type].read(reader));
+  const values = readColumns(reader, table.columns);
   if (reader.position !== row.length) {
     throw new MeshproofError(
       "ROW_INVALID",

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../../src/core/logger.ts";
 import { RequestEncoder } from "../../src/encoder.ts";
-import { Journal } from "../../src/journal/journal.ts";
+import { internalMeta } from "../../src/journal/frame.ts";
+import { Journal, type FrameMeta } from "../../src/journal/journal.ts";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { applicationBody } from "../support/traffic.ts";
 import { median, percentile, printTable } from "./measure.ts";
@@ -25,7 +26,7 @@ export async function benchJournal(): Promise<void> {
     senderAuth: "none",
     retentionClass: "default",
   });
-  const meta = { signal: "logs", key: null, receivedAtNs: 1n, rejected: 0, message: "" } as const;
+  const meta: FrameMeta = { ...internalMeta(1n), signal: "logs" };
   const rows: string[][] = [];
   for (const parallel of [1, 8]) {
     const directory = await mkdtemp(join(tmpdir(), "meshproof-bench-"));

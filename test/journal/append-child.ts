@@ -23,6 +23,8 @@ async function appendForEver(): Promise<never> {
       receivedAtNs: 0n,
       rejected: 0,
       message: `seed ${mine}`,
+      sender: "",
+      cut: 0,
     });
     await durable;
     writeSync(1, `acknowledged ${placed.firstIndex} ${mine}\n`);

@@ -65,6 +65,8 @@ export function makeMeta(seed: number): FrameMeta {
     receivedAtNs: BigInt(seed) * 1_000_000n,
     rejected,
     message: rejected === 0 ? "" : `${rejected} réfusés`,
+    sender: seed % 5 === 0 ? "" : `séndeur ${seed % 5}`,
+    cut: seed % 3,
   };
 }
 

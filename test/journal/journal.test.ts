@@ -268,6 +268,37 @@ t.test(
   },
 );
 
+t.test(
+  "frames without rows come to readers that ask for them, each once and in order",
+  async (t) => {
+    const fileSystem = new MemoryFileSystem();
+    const open = () => Journal.open(options({ fileSystem, segmentBytes: 1_000 }));
+    const journal = await open();
+    const counts = [[], [2], [], [], [3], [4], [1], [], [2], [], []];
+    const expected: unknown[] = [];
+    for (const [seed, rows] of counts.entries()) {
+      const { placed, durable } = journal.append(makeBatch(seed, rows), makeMeta(seed));
+      await durable;
+      expected.push(plain(placed, makeMeta(seed)));
+    }
+    await journal.close();
+    const reopened = await open();
+    const from = async (index: number): Promise<unknown[]> => {
+      const frames: unknown[] = [];
+      for await (const frame of reopened.frames(index, { rowless: true }))
+        frames.push(plain(frame, frame.meta));
+      return frames;
+    };
+    t.strictSame(await from(0), expected);
+    t.strictSame(await from(2), expected.slice(2));
+    t.strictSame(
+      await readAll(reopened),
+      expected.filter((_, i) => counts[i]!.length > 0),
+    );
+    await reopened.close();
+  },
+);
+
 t.test("close writes what waits and refuses what comes after", async (t) => {
   const fileSystem = new MemoryFileSystem();
   const journal = await Journal.open(options({ fileSystem }));
