@@ -65,7 +65,8 @@ export async function makeDirectory(directory: string, mode: number): Promise<vo
   }
 }
 
-async function syncDirectory(directory: string): Promise<void> {
+/** Makes creations, removals and new names in `directory` durable. */
+export async function syncDirectory(directory: string): Promise<void> {
   const file = await fs.open(directory, "r");
   try {
     await file.sync();

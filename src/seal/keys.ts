@@ -5,12 +5,22 @@ import {
   generateKeyPairSync,
 } from "node:crypto";
 import fs from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { MeshproofError } from "../core/errors.ts";
 import { createFile, makeDirectory, readFileIfAny } from "./durable.ts";
 
 /** Permission bits that let others than the owner read, write or run. */
 const OTHERS = 0o077;
+
+/** The key file that the configuration means: `path`, or the default in the data directory when it is empty. */
+export function keyFile(path: string, directory: string): string {
+  return path === "" ? join(directory, "secrets", "log-key.pem") : path;
+}
+
+/** Where the key that is being replaced by the one in `path` stands. */
+export function retiringFile(path: string): string {
+  return `${path}.retiring`;
+}
 
 /** A log's private key as it was found, or made. */
 export interface LogKey {
@@ -39,14 +49,7 @@ export async function openLogKey(path: string, mayCreate: boolean): Promise<LogK
           "expected the key of the existing log, found no file; restore it, a new key cannot continue the log",
         );
       await makeDirectory(dirname(path), 0o700);
-      created = await createFile(
-        path,
-        generateKeyPairSync("ed25519").privateKey.export({
-          type: "pkcs8",
-          format: "pem",
-        }) as string,
-        0o600,
-      );
+      created = await createFile(path, makeKeyPem(), 0o600);
       pem = (await readFileIfAny(path)) ?? "";
     }
     const privateKey = parsePrivateKey(pem, invalid);
@@ -61,6 +64,14 @@ export async function openLogKey(path: string, mayCreate: boolean): Promise<LogK
     if (error instanceof MeshproofError) throw error;
     throw invalid((error as Error).message, error);
   }
+}
+
+/** A new Ed25519 private key in PKCS#8 PEM. */
+export function makeKeyPem(): string {
+  return generateKeyPairSync("ed25519").privateKey.export({
+    type: "pkcs8",
+    format: "pem",
+  }) as string;
 }
 
 function parsePrivateKey(

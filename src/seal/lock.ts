@@ -1,4 +1,11 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { MeshproofError } from "../core/errors.ts";
@@ -16,7 +23,8 @@ const SQLITE_BUSY = 5;
  *
  * `lock` is an SQLite database that stays empty, for the sake of its file lock alone: an fcntl lock is the one kind that the
  * kernel drops when its holder gets SIGKILL and that processes in other containers see, and Node offers none of its own.
- * A process ID alone would name another process after a reboot, or in another container that shares the volume.
+ * A process ID alone would name another process after a reboot, or in another container that shares the volume. Where a shared volume knows no
+ * locks, the process in `lock.pid` is looked at all the same: does it have this very file open?
  * Throws: DIRECTORY_LOCKED when another process, or this one, holds it; the message names the process.
  */
 export function lockDirectory(directory: string): DirectoryLock {
@@ -29,12 +37,23 @@ export function lockDirectory(directory: string): DirectoryLock {
   } catch (cause) {
     database?.close();
     const isBusy = (cause as { errcode?: number }).errcode === SQLITE_BUSY;
-    const message = isBusy
-      ? `${directory} is in use by ${readOwner(owner)}: end it, or choose another storage.directory`
-      : `expected to lock ${path}, got: ${(cause as Error).message}`;
-    throw new MeshproofError("DIRECTORY_LOCKED", message, { cause });
+    if (isBusy) throw inUse(directory, readOwner(owner), cause);
+    throw new MeshproofError(
+      "DIRECTORY_LOCKED",
+      `expected to lock ${path}, got: ${(cause as Error).message}`,
+      { cause },
+    );
   }
-  writeFileSync(owner, `${process.pid}\n`);
+  const other = readOwner(owner);
+  if (other !== null && other !== process.pid && hasOpen(other, path)) {
+    database.close();
+    throw inUse(directory, other);
+  }
+  try {
+    writeFileSync(owner, `${process.pid}\n`);
+  } catch {
+    // On a full disk: the lock holds without, only the message of who comes second is poorer.
+  }
   const held = database;
   return {
     release() {
@@ -44,10 +63,38 @@ export function lockDirectory(directory: string): DirectoryLock {
   };
 }
 
-function readOwner(path: string): string {
+function inUse(directory: string, owner: number | null, cause?: unknown): MeshproofError {
+  return new MeshproofError(
+    "DIRECTORY_LOCKED",
+    `${directory} is in use by ${owner === null ? "another process" : `process ${owner}`}: end it, or choose another storage.directory`,
+    { cause },
+  );
+}
+
+/** The process that `lock.pid` names, null when it names none. */
+function readOwner(path: string): number | null {
   try {
-    return `process ${Number.parseInt(readFileSync(path, "utf8"), 10)}`;
+    const pid = Number.parseInt(readFileSync(path, "utf8"), 10);
+    return pid > 0 ? pid : null;
   } catch {
-    return "another process";
+    return null;
+  }
+}
+
+/** Has the process opened the file? False where this cannot be seen: on systems without /proc, and for processes of other users. */
+function hasOpen(pid: number, path: string): boolean {
+  try {
+    const file = realpathSync(path);
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => isLinkTo(`/proc/${pid}/fd/${fd}`, file));
+  } catch {
+    return false;
+  }
+}
+
+function isLinkTo(link: string, file: string): boolean {
+  try {
+    return readlinkSync(link) === file;
+  } catch {
+    return false; // it was closed meanwhile
   }
 }

@@ -3,11 +3,14 @@ import { join } from "node:path";
 import { MeshproofError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { isKeyName } from "../tlog/note.ts";
-import type { Signer, SignerDefinition } from "./signers/define.ts";
+import type { Signer, SignerContext, SignerDefinition } from "./signers/define.ts";
+import { statePath } from "./state.ts";
 
 export interface OpenSignerOptions {
-  /** The `signer` section of the configuration: `type`, and what that type asks for. */
-  readonly config: { readonly type: string } & Readonly<Record<string, unknown>>;
+  /** The `signer` section of the configuration: `type`, and what that type asks for. What is an empty text counts as absent. */
+  readonly config: SignerConfig;
+  /** The `retiring_signer` section: the key that the signer replaces. */
+  readonly retiring?: SignerConfig | undefined;
   readonly origin: string;
   readonly directory: string;
   /** May a key be made when there is none? Never once a log was signed here; a command that only reads says false. */
@@ -15,19 +18,55 @@ export interface OpenSignerOptions {
   readonly logger: Logger;
 }
 
+export type SignerConfig = { readonly type: string } & Readonly<Record<string, unknown>>;
+
+export interface OpenedSigners {
+  readonly signer: Signer;
+  /** The key that signs beside it while it is being replaced. */
+  readonly retiring: Signer | null;
+}
+
 /**
  * The signer that the configuration names. The kinds are the files in `signers/`; only the one in use is loaded.
  * Throws: CONFIG_INVALID for an unknown type, a wrong option or an origin that cannot name a key; KEY_INVALID when the key cannot be opened.
  */
-export async function openSigner({
-  config,
-  origin,
-  directory,
-  mayCreate = true,
-  logger,
-}: OpenSignerOptions): Promise<Signer> {
+export async function openSigner(options: OpenSignerOptions): Promise<Signer> {
+  const { definition, section, context } = await prepare(options, options.config);
+  return definition.create(section, context);
+}
+
+/**
+ * The signer, and the one that it replaces while a rotation is under way: that of `retiring`, or what the signer's kind finds by itself.
+ * Throws: as `openSigner`, for both.
+ */
+export async function openSigners(options: OpenSignerOptions): Promise<OpenedSigners> {
+  const { definition, section, context } = await prepare(options, options.config);
+  const signer = await definition.create(section, context);
+  const retiring = await openRetiring(options, definition, section, context);
+  return { signer, retiring: retiring?.verifierKey === signer.verifierKey ? null : retiring };
+}
+
+async function openRetiring(
+  options: OpenSignerOptions,
+  definition: SignerDefinition<unknown>,
+  section: unknown,
+  context: SignerContext,
+): Promise<Signer | null> {
+  if (options.retiring !== undefined)
+    return openSigner({ ...options, config: options.retiring, mayCreate: false });
+  const found = (await definition.retiring?.(section, context)) ?? null;
+  return found === null ? null : definition.create(found, { ...context, mayCreate: false });
+}
+
+async function prepare(
+  { origin, directory, mayCreate = true, logger }: OpenSignerOptions,
+  { type, ...raw }: SignerConfig,
+): Promise<{
+  definition: SignerDefinition<unknown>;
+  section: unknown;
+  context: SignerContext;
+}> {
   checkOrigin(origin);
-  const { type, ...raw } = config;
   const kinds = await listSigners();
   const file = kinds.get(type);
   if (file === undefined)
@@ -36,12 +75,17 @@ export async function openSigner({
       `signer.type: expected one of ${[...kinds.keys()].join(", ")}, got ${JSON.stringify(type)}`,
     );
   const { default: definition } = (await import(file)) as { default: SignerDefinition<unknown> };
-  return definition.create(definition.config(raw), {
-    origin,
-    directory,
-    mayCreate: mayCreate && !(await isLogSigned(directory)),
-    logger,
-  });
+  const given = Object.entries(raw).filter(([, value]) => value !== "");
+  return {
+    definition,
+    section: definition.config(Object.fromEntries(given)),
+    context: {
+      origin,
+      directory,
+      mayCreate: mayCreate && !(await isLogSigned(directory)),
+      logger,
+    },
+  };
 }
 
 /**
@@ -70,10 +114,7 @@ async function listSigners(): Promise<Map<string, string>> {
 
 /** Did this directory ever hold a signed log? Then a key that is missing must be restored, not made anew. */
 async function isLogSigned(directory: string): Promise<boolean> {
-  for (const path of [
-    join(directory, "state", "checkpoint.json"),
-    join(directory, "log", "checkpoint"),
-  ]) {
+  for (const path of [statePath(directory), join(directory, "log", "checkpoint")]) {
     try {
       await fs.access(path);
       return true;

@@ -1,10 +1,16 @@
 import { MeshproofError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { equalBytes } from "../core/bytes.ts";
-import { openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
+import { type LogVerifierKey, openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
 import { decodeEntry } from "../tlog/entry.ts";
 import { HASH_LENGTH, leafHash, subtreeHash } from "../tlog/merkle.ts";
-import { type VerifierKey, parseNote } from "../tlog/note.ts";
+import {
+  type VerifierKey,
+  formatVerifierKey,
+  isMadeBy,
+  parseNote,
+  verifyNote,
+} from "../tlog/note.ts";
 import {
   TILE_WIDTH,
   type TilePath,
@@ -14,6 +20,8 @@ import {
   tileWidth,
 } from "../tlog/tiles.ts";
 import { GrowingLog } from "./growing-log.ts";
+import { type KeyPeriod, verifierKeysOf } from "./key-periods.ts";
+import type { SealState } from "./state.ts";
 import type { LogStore } from "./tile-store.ts";
 
 /** A checkpoint with the note that signs it. */
@@ -30,25 +38,31 @@ export interface FoundLog {
   readonly durableThrough: number;
   readonly checkpointSizes: readonly number[];
   readonly prunedThrough: number;
+  /** Who signed which part of it; empty when nothing is signed. */
+  readonly keys: readonly KeyPeriod[];
   /** The log of the first `durableThrough` records. */
   readonly log: GrowingLog;
 }
 
 /**
- * The log in `store` as far as its tiles are known to be durable, after these checks: the commit record is signed by `key` for
- * `origin`; what is published is not newer, and not another tree of the same size; the last entries hash to the last tile, that
- * to the tile above, and, when nothing is to be replayed, the right edge to the signed root.
+ * The log in `store` as far as its tiles are known to be durable, after these checks: the commit record is signed for `origin` by one of
+ * `signers`, the keys that sign from now on, for whoever signs no more cannot vouch for where to go on; what is published is not newer, and
+ * not another tree of the same size; the last entries hash to the last tile, that to the tile above, and, when nothing is to be replayed,
+ * the right edge to the signed root.
  * Throws: KEY_INVALID when another key signed, LOG_INCONSISTENT when a check fails.
  */
 export async function findLog(
   store: LogStore,
   origin: string,
-  key: VerifierKey,
+  signers: readonly VerifierKey[],
   logger: Logger,
 ): Promise<FoundLog> {
   const state = await store.readState();
-  const signed = state === null ? null : openSigned(state.checkpoint, origin, key);
-  const published = await openPublished(store, origin, key, signed, logger);
+  const signed = state === null ? null : openSigned(state.checkpoint, origin, signers);
+  const periods = state === null ? [] : periodsOf(state, signers);
+  // What is published may lag behind, when witnesses do not answer, under a key that was replaced meanwhile.
+  const known = [...signers, ...verifierKeysOf(periods)];
+  const published = await openPublished(store, origin, known, signed, logger);
   const durableThrough = state?.durableThrough ?? 0;
   if (signed !== null && (state?.checkpointSizes.at(-1) ?? durableThrough) !== signed.size) {
     throw inconsistent(
@@ -86,14 +100,33 @@ export async function findLog(
     durableThrough,
     checkpointSizes: state?.checkpointSizes ?? [],
     prunedThrough: state?.prunedThrough ?? 0,
+    keys: periods,
     log,
   };
 }
 
+/** The list in the commit record; in one that has none, whoever signed it has signed from the beginning. */
+function periodsOf(
+  { checkpoint, keys }: SealState,
+  signers: readonly VerifierKey[],
+): readonly KeyPeriod[] {
+  const signedBy = verifyNote(parseNote(checkpoint), signers).map(({ key }) =>
+    formatVerifierKey(key),
+  );
+  if (keys.length === 0)
+    return signedBy.map((verifierKey) => ({ verifierKey, from: 0, through: null, record: null }));
+  for (const key of signedBy)
+    if (!keys.some(({ verifierKey, through }) => verifierKey === key && through === null))
+      throw inconsistent(
+        `the list of keys in state/ does not have ${key}, which signed the checkpoint beside it: the file was changed`,
+      );
+  return keys;
+}
+
 /** The checkpoint that the commit record holds. */
-function openSigned(note: string, origin: string, key: VerifierKey): SignedCheckpoint {
+function openSigned(note: string, origin: string, keys: readonly VerifierKey[]): SignedCheckpoint {
   try {
-    const checkpoint = openCheckpoint(note, origin, [key]);
+    const checkpoint = openCheckpoint(note, origin, keys);
     return { size: checkpoint.size, root: checkpoint.root, note };
   } catch (cause) {
     const { text, signatures } = parseNoteOrRefuse(note);
@@ -103,9 +136,7 @@ function openSigned(note: string, origin: string, key: VerifierKey): SignedCheck
         `the log in this directory is ${found}, the configuration says ${origin}: an origin cannot change`,
         cause,
       );
-    if (
-      signatures.some((signature) => signature.name === key.name && signature.keyId === key.keyId)
-    ) {
+    if (signatures.some((signature) => keys.some((key) => isMadeBy(signature, key)))) {
       throw inconsistent(
         "the checkpoint in state/ does not carry a valid signature of this log's key: the file was changed",
         cause,
@@ -113,7 +144,7 @@ function openSigned(note: string, origin: string, key: VerifierKey): SignedCheck
     }
     throw new MeshproofError(
       "KEY_INVALID",
-      `the log was signed by key ${signatures.map(({ keyId }) => hexId(keyId)).join(", ")} of ${origin}, the configured key is ${hexId(key.keyId)}: restore the key that signed it`,
+      `the log was signed by key ${hexIds(signatures)} of ${origin}, the configured key is ${hexIds(keys)}: restore the key that signed it. To replace it, meshproof key rotate has to be run while the old one is there`,
       { cause },
     );
   }
@@ -136,7 +167,7 @@ function parseNoteOrRefuse(note: string): ReturnType<typeof parseNote> {
 async function openPublished(
   store: LogStore,
   origin: string,
-  key: VerifierKey,
+  keys: readonly LogVerifierKey[],
   signed: SignedCheckpoint | null,
   logger: Logger,
 ): Promise<SignedCheckpoint | null> {
@@ -145,7 +176,7 @@ async function openPublished(
   let size: number;
   let root: Uint8Array;
   try {
-    ({ size, root } = openCheckpoint(note, origin, [key]));
+    ({ size, root } = openCheckpoint(note, origin, keys));
   } catch (error) {
     if (signed === null)
       throw inconsistent(
@@ -203,8 +234,8 @@ async function checkLastBundle(
   return bundle;
 }
 
-function hexId(id: number): string {
-  return id.toString(16).padStart(8, "0");
+function hexIds(keys: readonly { readonly keyId: number }[]): string {
+  return keys.map(({ keyId }) => keyId.toString(16).padStart(8, "0")).join(", ");
 }
 
 function inconsistent(message: string, cause?: unknown): MeshproofError {

@@ -3,24 +3,34 @@ import { equalBytes } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { PlacedBatch } from "../core/rows.ts";
-import { formatCheckpoint, openCheckpoint } from "../tlog/checkpoint.ts";
-import { type VerifierKey, parseVerifierKey, signNote } from "../tlog/note.ts";
+import type { CheckpointSigner } from "../tlog/checkpoint.ts";
+import { parseVerifierKey } from "../tlog/note.ts";
 import type { LogProof } from "../tlog/proof.ts";
-import { proveInclusion } from "../tlog/prove.ts";
-import { type TilePath, formatTilePath, tileHashReader } from "../tlog/tiles.ts";
+import type { TilePath } from "../tlog/tiles.ts";
+import { Commits } from "./commits.ts";
 import { makeDirectory } from "./durable.ts";
+import {
+  type Evidence,
+  type SignedEvidence,
+  openEvidence,
+  refuseFork,
+  refuseRollback,
+} from "./evidence.ts";
 import type { GrowingLog } from "./growing-log.ts";
+import type { KeyChange, KeyPeriod } from "./key-periods.ts";
 import { type DirectoryLock, lockDirectory } from "./lock.ts";
-import { LogFiles } from "./log-files.ts";
+import { type FilesProgress, LogFiles } from "./log-files.ts";
 import { checkOrigin } from "./open-signer.ts";
+import { Publication } from "./publication.ts";
 import { type FoundLog, type SignedCheckpoint, findLog } from "./recovery.ts";
 import type { Signer } from "./signers/define.ts";
+import { signInTime } from "./signing.ts";
+import { Steps } from "./steps.ts";
 import { FileLogStore, type LogStore } from "./tile-store.ts";
+import type { WitnessStatus, WitnessesOptions } from "./witness.ts";
 
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 1_000;
 const DEFAULT_CHECKPOINT_RECORDS = 10_000;
-/** A signer that does not answer in this time is asked again at the next checkpoint. */
-const SIGN_TIMEOUT_MS = 10_000;
 /** Bytes of tiles and bundles that recovery collects before it writes them. */
 const RECOVERY_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -29,12 +39,20 @@ export interface SealerOptions {
   readonly directory: string;
   readonly origin: string;
   readonly signer: Signer;
+  /** Keys that sign beside it: the one that it replaces, while others get to know the new one. */
+  readonly otherSigners?: readonly CheckpointSigner[];
+  /** Who has to cosign a checkpoint before it is published; without them each is published as it is signed. */
+  readonly witnesses?: Omit<WitnessesOptions, "origin" | "logKeys" | "logger">;
+  /** File outside the directory that gets each published checkpoint, and shows at the next start whether the directory is an older copy. */
+  readonly anchor?: string;
   readonly checkpointIntervalMs?: number;
   /** Records after which a checkpoint is made before the interval is over. */
   readonly checkpointRecords?: number;
   readonly logger: Logger;
   /** The log on disk can no longer be relied on: end the process. Nothing is sealed any more. */
   onFatal(error: MeshproofError): void;
+  onSigned?(size: number): void;
+  /** Everyone can read it now; with witnesses, the same size may come again with more cosignatures. */
   onPublished?(checkpoint: SignedCheckpoint): void;
   /** `durableThrough` has grown: the journal may release what is below, as far as the log goes. */
   onDurable?(durableThrough: number): void;
@@ -49,76 +67,98 @@ export interface SealerOptions {
  *  1. write the tiles and entry bundles that are new (readable, not yet durable);
  *  2. sign, and verify the signature;
  *  3. commit: record the signed checkpoint in state/, durably. From here on no other tree of this size is ever signed;
- *  4. publish log/checkpoint;
+ *  4. publish log/checkpoint, or hand the checkpoint to the witnesses, who have it published when enough of them cosigned;
  *  5. begin to fsync what step 1 wrote; delete partial tiles whose full tile is durable.
  * 20,000 records/s make about 160 files a second, so nothing waits for their fsyncs: until those are done, the journal
  * holds durably all that they are made from. `durableThrough` says how far they are done.
  */
 export class Sealer {
   readonly #options: SealerOptions;
+  readonly #signers: readonly CheckpointSigner[];
   readonly #store: LogStore;
   readonly #lock: DirectoryLock;
-  readonly #key: VerifierKey;
   readonly #log: GrowingLog;
   readonly #files: LogFiles;
+  readonly #commits: Commits;
+  readonly #publication: Publication;
+  readonly #steps: Steps;
   readonly #checkpointRecords: number;
+  /** Checkpoints from elsewhere whose trees are compared with ours when the tree is whole. */
+  readonly #evidence: SignedEvidence[] = [];
 
-  #signed: SignedCheckpoint | null;
-  #published: SignedCheckpoint | null;
-  /** Size of the checkpoint published before the newest: its readers may still be fetching partial tiles. */
-  #previousPublishedSize: number;
-  /** Sizes above `durableThrough` that a checkpoint was signed for, ascending. */
-  #checkpointSizes: readonly number[];
   /** Size at which the newest checkpoint was begun. */
   #begunSize: number;
-
-  /** One step at a time: each waits for the one before it. */
-  #steps: Promise<void> = Promise.resolve();
   #isStepQueued = false;
+  #isPutOff = false;
   #timer: NodeJS.Timeout | undefined;
   #phase: "recovering" | "running" | "closing" = "recovering";
-  #failure: MeshproofError | null = null;
 
   private constructor(
     options: SealerOptions,
-    key: VerifierKey,
+    signers: readonly CheckpointSigner[],
     lock: DirectoryLock,
     store: LogStore,
     found: FoundLog,
   ) {
+    const verifierKeys = signers.map(({ verifierKey }) => verifierKey);
+    const { origin, witnesses, anchor, logger } = options;
     this.#options = options;
-    this.#key = key;
+    this.#signers = signers;
     this.#lock = lock;
     this.#store = store;
     this.#log = found.log;
     this.#files = new LogFiles(store, found);
+    this.#steps = new Steps((error) => {
+      clearInterval(this.#timer);
+      options.onFatal(error);
+    });
+    this.#commits = new Commits(store, found, verifierKeys);
+    this.#publication = new Publication({
+      origin,
+      store,
+      published: found.published,
+      logKeys: verifierKeys.map(parseVerifierKey),
+      witnesses,
+      anchor,
+      logger,
+      step: (act) => this.#steps.run(act),
+      onPublished: (checkpoint) => options.onPublished?.(checkpoint),
+    });
     this.#checkpointRecords = options.checkpointRecords ?? DEFAULT_CHECKPOINT_RECORDS;
-    this.#signed = found.signed;
-    this.#published = found.published;
-    this.#previousPublishedSize = this.publishedSize;
-    this.#checkpointSizes = found.checkpointSizes;
     this.#begunSize = this.signedSize;
   }
 
   /**
    * Locks the data directory and opens its log, or begins one. Nothing is written to the log before `recover`.
-   * Throws: CONFIG_INVALID for the origin, DIRECTORY_LOCKED, KEY_INVALID when another key signed the log,
-   * LOG_INCONSISTENT when commit record, tiles and published checkpoint contradict one another.
+   * Throws: CONFIG_INVALID for the origin, DIRECTORY_LOCKED, KEY_INVALID when another key signed the log, POLICY_INVALID for the witnesses,
+   * LOG_INCONSISTENT when commit record, tiles and published checkpoint contradict one another, or a witness or the anchor shows a newer log.
    */
   static async open(options: SealerOptions): Promise<Sealer> {
-    const { directory, origin, signer, logger } = options;
+    const { directory, origin, signer, otherSigners = [], logger } = options;
     checkOrigin(origin);
-    const key = parseVerifierKey(signer.verifierKey);
-    assert.equal(key.name, origin, "a signer bears the name of the log");
+    // The old key first, while it is replaced: who takes the first line of a name for the only one goes on reading.
+    const signers = [...otherSigners, signer];
+    for (const { name } of signers)
+      assert.equal(name, origin, "a signer bears the name of the log");
+    const keys = signers.map(({ verifierKey }) => parseVerifierKey(verifierKey));
     await makeDirectory(directory, 0o700);
     const lock = lockDirectory(directory);
     let store: LogStore | undefined;
+    let sealer: Sealer;
     try {
       store = options.store ?? (await FileLogStore.open(directory));
-      return new Sealer(options, key, lock, store, await findLog(store, origin, key, logger));
+      const found = await findLog(store, origin, keys, logger);
+      sealer = new Sealer(options, signers, lock, store, found);
     } catch (error) {
       await store?.close();
       lock.release();
+      throw error;
+    }
+    try {
+      await sealer.#compareWithOutside();
+      return sealer;
+    } catch (error) {
+      await sealer.close();
       throw error;
     }
   }
@@ -130,17 +170,17 @@ export class Sealer {
 
   /** Size of the newest signed checkpoint, 0 before the first. */
   get signedSize(): number {
-    return this.#signed?.size ?? 0;
+    return this.#commits.signedSize;
   }
 
   /** Size of the checkpoint that everyone can read, 0 before the first. */
   get publishedSize(): number {
-    return this.#published?.size ?? 0;
+    return this.published?.size ?? 0;
   }
 
   /** The checkpoint that everyone can read, null before the first. */
   get published(): SignedCheckpoint | null {
-    return this.#published;
+    return this.#publication.published;
   }
 
   /** The journal must be replayed from this index on. */
@@ -157,6 +197,44 @@ export class Sealer {
     return this.#options.signer.verifierKey;
   }
 
+  /** Keys that sign or have signed, with the sizes of their first and last checkpoint. */
+  get keys(): readonly KeyPeriod[] {
+    return this.#commits.keys;
+  }
+
+  /** Keys that begin or cease to sign with the next checkpoint: records of it belong into the log before `recover`. */
+  get keyChange(): KeyChange {
+    return this.#commits.keyChange;
+  }
+
+  /** The record at `leafIndex`, which `recover` brings, names this key as a successor. */
+  announced(verifierKey: string, leafIndex: number): void {
+    this.#commits.announced(verifierKey, leafIndex);
+  }
+
+  get witnesses(): readonly WitnessStatus[] {
+    return this.#publication.witnessStatus();
+  }
+
+  /**
+   * Holds a checkpoint that was kept elsewhere against this log. Before `recover` is done its tree may be compared only then.
+   * Returns: whether a key of this log signed it; when none did it says nothing about this log.
+   * Throws: LOG_INCONSISTENT when it is newer than what was signed here, or of another tree: to go on would sign a second history.
+   */
+  async compare(evidence: Evidence): Promise<boolean> {
+    const { directory, origin } = this.#options;
+    const keys = [
+      ...this.#signers.map(({ verifierKey }) => parseVerifierKey(verifierKey)),
+      ...this.#commits.verifierKeys,
+    ];
+    const signed = openEvidence(evidence, origin, keys);
+    if (signed === null) return false;
+    refuseRollback(signed, directory, this.signedSize);
+    this.#evidence.push(signed);
+    if (this.#phase !== "recovering") await this.#compareTrees();
+    return true;
+  }
+
   /**
    * Brings the tree to where the journal ends, makes up for what a crash cut off, and starts the checkpoints.
    * Call it once, before `append`. `frames` are the journal's batches from `replayFrom` on, in order; rows below are passed over.
@@ -167,7 +245,7 @@ export class Sealer {
     for await (const frame of frames) {
       this.#replay(frame);
       if (this.#log.files.length > RECOVERY_BUFFER_BYTES)
-        await this.#step(() => this.#writeFiles());
+        await this.#steps.run(() => this.#writeFiles());
     }
     const { size, signedSize } = this;
     if (size < signedSize) {
@@ -176,12 +254,14 @@ export class Sealer {
           "Restore it; to go on without it would sign a second history",
       );
     }
-    await this.#step(async () => {
-      await this.#writeFiles();
-      if (this.#signed !== null && this.publishedSize < signedSize)
-        await this.#publish(this.#signed);
+    await this.#steps.run(() => this.#writeFiles());
+    await this.#compareTrees();
+    await this.#steps.run(async () => {
+      const { signed } = this.#commits;
+      if (signed !== null) await this.#publication.take(signed);
     });
     this.#phase = "running";
+    await this.#compareTrees(); // what came meanwhile
     const intervalMs = this.#options.checkpointIntervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS;
     this.#timer = setInterval(() => this.#queueStep(), intervalMs);
     this.#timer.unref();
@@ -194,7 +274,7 @@ export class Sealer {
    * Throws: the fatal error, when there was one.
    */
   append(batch: PlacedBatch): void {
-    if (this.#failure !== null) throw this.#failure;
+    if (this.#steps.failure !== null) throw this.#steps.failure;
     assert.equal(this.#phase, "running", "append after recover and before close");
     assert.equal(batch.firstIndex, this.size, "batches come in order, without a gap");
     this.#log.fold(batch, batch.firstIndex, batch.firstIndex + batch.count);
@@ -207,7 +287,7 @@ export class Sealer {
    * next interval. Any other error is fatal.
    */
   checkpoint(): Promise<void> {
-    return this.#step(() => this.#checkpoint());
+    return this.#steps.run(() => this.#checkpoint());
   }
 
   /** A tile or entry bundle, null when there is none; a partial one also after it was deleted in favour of the full one. */
@@ -219,17 +299,13 @@ export class Sealer {
    * Proof that record `index` stands in the published checkpoint; `extra` is for the caller to fill in.
    * Throws: PROOF_RANGE when it is not in there (yet), LOG_INCONSISTENT when a tile is missing.
    */
-  async prove(index: number): Promise<LogProof> {
-    const published = this.#published;
-    if (published === null)
-      throw new MeshproofError("PROOF_RANGE", `record ${index}: no checkpoint is published yet`);
-    const reader = tileHashReader(published.size, async (tile) => {
-      const bytes = await this.#store.read(tile);
-      if (bytes === null) throw inconsistent(`log/${formatTilePath(tile)} is missing`);
-      return bytes;
-    });
-    const hashes = await proveInclusion(index, published.size, reader);
-    return { index, hashes, checkpoint: published.note, extra: null };
+  prove(index: number): Promise<LogProof> {
+    return this.#publication.prove(index);
+  }
+
+  /** Takes the newest checkpoint to the witnesses now and not at their next round. Those that did not answer the last time are not waited for. */
+  askWitnesses(): Promise<void> {
+    return this.#publication.askWitnesses();
   }
 
   /** Makes the last checkpoint, waits until everything is durable, and releases the directory. */
@@ -239,15 +315,17 @@ export class Sealer {
     this.#phase = "closing";
     clearInterval(this.#timer);
     try {
-      if (wasRunning && this.#failure === null) {
+      if (wasRunning && this.#steps.failure === null) {
         await this.checkpoint();
-        await this.#step(() => this.#settle());
+        await this.#publication.askWitnesses();
+        await this.#steps.run(() => this.#settle());
       }
     } catch (error) {
       // After a fatal error there is nothing to add: it was reported when it happened.
-      if (this.#failure === null) this.#putOff(error as MeshproofError);
+      if (this.#steps.failure === null) this.#putOff(error as MeshproofError);
     } finally {
-      await this.#steps;
+      await this.#publication.close();
+      await this.#steps.idle();
       await this.#files.idle();
       await this.#store.close();
       this.#lock.release();
@@ -264,11 +342,11 @@ export class Sealer {
           "Restore log/, state/ and the journal from one copy",
       );
     }
-    for (const size of this.#checkpointSizes) {
+    for (const size of this.#commits.sizes) {
       if (size <= this.size || size > end) continue;
       this.#log.fold(frame, this.size, size);
       this.#log.addPartials();
-      if (size !== signedSize || equalBytes(this.#log.root(), this.#signed!.root)) continue;
+      if (size !== signedSize || equalBytes(this.#log.root(), this.#commits.signed!.root)) continue;
       throw inconsistent(
         `the journal's records up to ${signedSize} have another root hash than the checkpoint that was signed for them: ` +
           "the journal or state/ was changed. Restore both from one copy",
@@ -277,29 +355,19 @@ export class Sealer {
     if (this.size < end) this.#log.fold(frame, this.size, end);
   }
 
-  /** Runs `act` behind the steps before it. An error that does not pass ends the sealer. */
-  #step(act: () => Promise<void>): Promise<void> {
-    const step = this.#steps.then(async () => {
-      if (this.#failure !== null) throw this.#failure;
-      await act().catch((error: unknown) => {
-        throw this.#classify(error);
-      });
-    });
-    this.#steps = step.catch(() => {});
-    return step;
-  }
-
   /** At an interval, or when enough records have come. One step at most waits. */
   #queueStep(): void {
     if (this.#isStepQueued || this.#phase !== "running") return;
     this.#isStepQueued = true;
-    this.#step(() => {
-      this.#isStepQueued = false;
-      return this.size > this.signedSize ? this.#checkpoint() : this.#recordDurable();
-    }).catch((error: MeshproofError) => {
-      this.#isStepQueued = false;
-      if (this.#failure === null) this.#putOff(error);
-    });
+    this.#steps
+      .run(() => {
+        this.#isStepQueued = false;
+        return this.size > this.signedSize ? this.#checkpoint() : this.#recordDurable();
+      })
+      .catch((error: MeshproofError) => {
+        this.#isStepQueued = false;
+        if (this.#steps.failure === null) this.#putOff(error);
+      });
   }
 
   async #checkpoint(): Promise<void> {
@@ -309,133 +377,82 @@ export class Sealer {
     const root = this.#log.root();
     this.#log.addPartials();
     await this.#writeFiles();
-    const note = await this.#sign(formatCheckpoint({ origin: this.#options.origin, size, root }));
-    await this.#commit({ size, root, note });
-    await this.#publish(this.#signed!);
+    const { origin } = this.#options;
+    const note = await signInTime({ origin, size, root }, this.#signers);
+    await this.#commit((progress) => this.#commits.commit({ size, root, note }, progress));
+    this.#options.onSigned?.(size);
+    if (this.#isPutOff) this.#options.logger.info({ size }, "checkpoints are made again");
+    this.#isPutOff = false;
+    await this.#publication.take(this.#commits.signed!);
     this.#startSync();
-    await this.#files.prune(this.#previousPublishedSize);
+    // Also of sizes that wait for witnesses: who asks for a partial tile that is gone gets it from the full one (tlog-tiles, "Partial Tiles").
+    await this.#files.prune(this.#commits.previousSize);
   }
 
   #writeFiles(): Promise<void> {
     return this.#files.write(this.#log.files);
   }
 
-  /** The signed note. Its signature is verified: what is committed must open again. */
-  async #sign(text: string): Promise<string> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new Error(`no answer within ${SIGN_TIMEOUT_MS} ms`)),
-      SIGN_TIMEOUT_MS,
-    );
-    let note: string;
-    try {
-      note = await Promise.race([signNote(text, [this.#options.signer]), late]);
-    } catch (cause) {
-      throw new MeshproofError(
-        "UNAVAILABLE",
-        `the signer did not sign: ${(cause as Error).message}`,
-        { cause },
-      );
-    } finally {
-      clearTimeout(timer);
-    }
-    try {
-      openCheckpoint(note, this.#options.origin, [this.#key]);
-    } catch (cause) {
-      throw new MeshproofError(
-        "KEY_INVALID",
-        "the signer made a signature that its own verifier key does not accept",
-        { cause },
-      );
-    }
-    return note;
-  }
-
   /** Writes the commit record, with how far the files are durable by now. */
-  async #commit(checkpoint: SignedCheckpoint): Promise<void> {
+  async #commit(write: (progress: FilesProgress) => Promise<void>): Promise<void> {
     const { progress } = this.#files;
     const before = this.durableThrough;
-    const sizes = this.#checkpointSizes.filter(
-      (size) => size > progress.durableThrough && size < checkpoint.size,
-    );
-    if (checkpoint.size > progress.durableThrough) sizes.push(checkpoint.size);
-    await this.#store.writeState({
-      checkpoint: checkpoint.note,
-      checkpointSizes: sizes,
-      ...progress,
-    });
-    this.#signed = checkpoint;
-    this.#checkpointSizes = sizes;
+    await write(progress);
     this.#files.recorded(progress);
     if (this.durableThrough > before) this.#options.onDurable?.(this.durableThrough);
   }
 
-  async #publish(checkpoint: SignedCheckpoint): Promise<void> {
-    await this.#store.publish(checkpoint.note);
-    this.#previousPublishedSize = this.publishedSize;
-    this.#published = checkpoint;
-    this.#options.onPublished?.(checkpoint);
+  /** Whoever keeps checkpoints of this log outside its directory is asked before anything is signed. */
+  async #compareWithOutside(): Promise<void> {
+    const anchor = await this.#publication.readAnchor();
+    if (anchor !== null && !(await this.compare(anchor)))
+      throw inconsistent(
+        `${anchor.source} is no checkpoint of ${this.#options.origin} that a key of this log signed: it belongs to another log, or this directory is a copy from before the key was replaced. ` +
+          "Configure the file of this log, or restore the newest copy of the directory; it is never overwritten",
+      );
+    const seen = await this.#publication.readWitnesses();
+    if (seen !== null) await this.compare(seen);
+  }
+
+  async #compareTrees(): Promise<void> {
+    for (const evidence of this.#evidence.splice(0)) {
+      const root = await this.#publication.rootAt(evidence.checkpoint.size, this.signedSize);
+      refuseFork(evidence, this.#options.directory, root);
+    }
   }
 
   #startSync(): void {
-    this.#files.startSync(this.signedSize, (error) => this.#classify(error));
+    this.#files.startSync(this.signedSize, (error) => this.#steps.failed(error));
   }
 
-  /** While nothing new comes: finishes what the checkpoints before left to be done. */
+  /** While nothing new comes: finishes what the checkpoints before left to be done, also when a full disk kept one from being published. */
   async #recordDurable(): Promise<void> {
+    if (this.publishedSize < this.signedSize) await this.#publication.take(this.#commits.signed!);
     if (this.#files.isRecordBehind) {
-      await this.#commit(this.#signed!);
-      await this.#files.prune(this.#previousPublishedSize);
+      await this.#commit((progress) => this.#commits.recordProgress(progress));
+      await this.#files.prune(this.#commits.previousSize);
     }
     this.#startSync();
   }
 
   /** Waits until everything that is signed is durable, and on record as such. */
   async #settle(): Promise<void> {
-    while (this.durableThrough < this.signedSize && this.#failure === null) {
+    while (this.durableThrough < this.signedSize && this.#steps.failure === null) {
       await this.#recordDurable();
       await this.#files.idle();
     }
   }
 
   #putOff(error: MeshproofError): void {
-    if (this.#failure !== null) throw error;
+    if (this.#steps.failure !== null) throw error;
+    // Once, not at each interval for as long as it lasts.
+    if (this.#isPutOff) return;
+    this.#isPutOff = true;
     this.#options.logger.warn(
       { err: error, unsigned: this.size - this.signedSize },
       "checkpoint put off: the journal keeps what is not sealed",
     );
   }
-
-  /** Errors that pass leave the log as it was. After any other it is uncertain what is on disk, and the sealer stops for good. */
-  #classify(error: unknown): MeshproofError {
-    if (isDiskFull(error)) {
-      return new MeshproofError(
-        "STORAGE_FULL",
-        `the disk that holds the log has no room: ${(error as Error).message}`,
-        { cause: error },
-      );
-    }
-    if (error instanceof MeshproofError && error.code === "UNAVAILABLE") return error;
-    if (this.#failure === null) {
-      this.#failure =
-        error instanceof MeshproofError
-          ? error
-          : new MeshproofError(
-              "LOG_FAILED",
-              `the log cannot be written: ${(error as Error).message}`,
-              { cause: error },
-            );
-      clearInterval(this.#timer);
-      this.#options.onFatal(this.#failure);
-    }
-    return this.#failure;
-  }
-}
-
-/** A full disk that a write noticed. Noticed by an fsync it is fatal: nobody knows what was kept. */
-function isDiskFull(error: unknown): boolean {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  return (code === "ENOSPC" || code === "EDQUOT") && syscall !== "fsync" && syscall !== "fdatasync";
 }
 
 function inconsistent(message: string): MeshproofError {

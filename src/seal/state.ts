@@ -1,4 +1,7 @@
+import { join } from "node:path";
 import { MeshproofError } from "../core/errors.ts";
+import { readFileIfAny } from "./durable.ts";
+import { type KeyPeriod, isKeyPeriods, isSize } from "./key-periods.ts";
 
 /**
  * The commit record, `<data>/state/checkpoint.json`: what this log has signed, before anyone else can see it.
@@ -13,9 +16,23 @@ export interface SealState {
   readonly checkpointSizes: readonly number[];
   /** Partial tiles whose full tile lies below this size are deleted. */
   readonly prunedThrough: number;
+  /** Keys that sign or have signed, oldest first; empty in a record from before there was this list. */
+  readonly keys: readonly KeyPeriod[];
 }
 
 const VERSION = 1;
+
+/** Where the commit record of a data directory is. */
+export function statePath(directory: string): string {
+  return join(directory, "state", "checkpoint.json");
+}
+
+/** The commit record of a data directory, null when nothing was signed there. Throws: LOG_INCONSISTENT. */
+export async function readState(directory: string): Promise<SealState | null> {
+  const path = statePath(directory);
+  const text = await readFileIfAny(path);
+  return text === null ? null : parseState(text, path);
+}
 
 /** The record as text, for a file. */
 export function formatState(state: SealState): string {
@@ -37,8 +54,14 @@ export function parseState(text: string, path: string): SealState {
       { cause },
     );
   }
-  const { version, checkpoint, durableThrough, checkpointSizes, prunedThrough } = (value ??
-    {}) as Record<string, unknown>;
+  const {
+    version,
+    checkpoint,
+    durableThrough,
+    checkpointSizes,
+    prunedThrough,
+    keys = [],
+  } = (value ?? {}) as Record<string, unknown>;
   if (
     version !== VERSION ||
     typeof checkpoint !== "string" ||
@@ -47,16 +70,13 @@ export function parseState(text: string, path: string): SealState {
     !checkpointSizes.every(
       (size, i) => isSize(size) && size > (i === 0 ? durableThrough : checkpointSizes[i - 1]),
     ) ||
-    !isSize(prunedThrough)
+    !isSize(prunedThrough) ||
+    !isKeyPeriods(keys)
   ) {
     throw new MeshproofError(
       "LOG_INCONSISTENT",
       `${path}: expected a commit record of version ${VERSION}, got ${text.slice(0, 100)}`,
     );
   }
-  return { checkpoint, durableThrough, checkpointSizes, prunedThrough };
-}
-
-function isSize(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+  return { checkpoint, durableThrough, checkpointSizes, prunedThrough, keys };
 }

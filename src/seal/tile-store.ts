@@ -5,7 +5,7 @@ import { MeshproofError } from "../core/errors.ts";
 import { HASH_LENGTH } from "../tlog/merkle.ts";
 import { TILE_WIDTH, type TilePath, bundlePrefix, formatTilePath } from "../tlog/tiles.ts";
 import { makeDirectory, readFileIfAny, replaceFile } from "./durable.ts";
-import { type SealState, formatState, parseState } from "./state.ts";
+import { type SealState, formatState, readState, statePath } from "./state.ts";
 import type { TileAnswer, TileRequest } from "./tile-worker.ts";
 
 /** Tiles and bundles that are written together, in one run of bytes. */
@@ -89,7 +89,7 @@ export class TileBuffer {
 /** The log in files: `<data>/log/` as it is served, `<data>/state/checkpoint.json` the commit record. */
 export class FileLogStore implements LogStore {
   readonly #log: string;
-  readonly #statePath: string;
+  readonly #directory: string;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
   #lastId = 0;
@@ -97,7 +97,7 @@ export class FileLogStore implements LogStore {
 
   private constructor(directory: string) {
     this.#log = join(directory, "log");
-    this.#statePath = join(directory, "state", "checkpoint.json");
+    this.#directory = directory;
     // The file is tile-worker.ts in a clone and tile-worker.js in the package.
     this.#worker = new Worker(
       new URL(
@@ -147,13 +147,12 @@ export class FileLogStore implements LogStore {
     });
   }
 
-  async readState(): Promise<SealState | null> {
-    const text = await readFileIfAny(this.#statePath);
-    return text === null ? null : parseState(text, this.#statePath);
+  readState(): Promise<SealState | null> {
+    return readState(this.#directory);
   }
 
   writeState(state: SealState): Promise<void> {
-    return replaceFile(this.#statePath, formatState(state), 0o600);
+    return replaceFile(statePath(this.#directory), formatState(state), 0o600);
   }
 
   readPublished(): Promise<string | null> {

@@ -1,62 +1,97 @@
 import { MeshproofError } from "../core/errors.ts";
-import { HASH_LENGTH } from "./merkle.ts";
-import { type VerifierKey, decodeBase64, parseNote, verifyNote } from "./note.ts";
+import {
+  type Checkpoint,
+  formatCheckpoint,
+  invalidCheckpoint,
+  parseCheckpoint,
+} from "./checkpoint-body.ts";
+import { ED25519_COSIGNATURE_TYPE, ML_DSA_44_TYPE } from "./cosignature.ts";
+import {
+  type NoteSigner,
+  type VerifiedSignature,
+  type VerifierKey,
+  parseNote,
+  parseVerifierKey,
+  signNote,
+  verifyNote,
+} from "./note.ts";
 
-/** The state of a log that a signature covers: C2SP tlog-checkpoint v1.0.0. */
-export interface Checkpoint {
-  /** The log's identity; also the name of its key. */
-  readonly origin: string;
-  /** Leaves in the tree. */
-  readonly size: number;
-  readonly root: Uint8Array;
-  /** Lines behind the third, which no monitor reads. Ours have none. */
-  readonly extensions: readonly string[];
+export { type Checkpoint, formatCheckpoint, parseCheckpoint } from "./checkpoint-body.ts";
+
+/** A signer with the public half of its key. */
+export interface CheckpointSigner extends NoteSigner {
+  readonly verifierKey: string;
 }
 
-/** The note text of a checkpoint without extension lines. */
-export function formatCheckpoint(checkpoint: Pick<Checkpoint, "origin" | "size" | "root">): string {
-  return `${checkpoint.origin}\n${checkpoint.size}\n${Buffer.from(checkpoint.root).toString("base64")}\n`;
+/** A key of a log, as those who verify know it. */
+export interface LogVerifierKey extends VerifierKey {
+  /** Size of the largest tree that it may have signed, when it was replaced since; absent when any. */
+  readonly through?: number;
 }
 
 /**
- * The checkpoint that the text of a note spells.
- * Throws: NOTE_INVALID unless it is one to the letter: decimal size without leading zeroes, 32 bytes of canonical base64.
+ * The checkpoint as a note with a signature by each of `signers`, in their order: one, two while the key is rotated, and an
+ * ML-DSA-44 one where that is wanted. Whoever knows one of the keys passes over the signatures of the others.
+ * Throws: KEY_INVALID when a signer's own verifier key does not accept what it signed, NOTE_INVALID when the origin cannot stand in a note.
+ * Rejects: with what a signer rejects with.
  */
-export function parseCheckpoint(text: string): Checkpoint {
-  const lines = text.split("\n");
-  if (lines.pop() !== "") throw invalid("a newline at the end", text);
-  const [origin, size, root, ...extensions] = lines;
-  if (origin === undefined || size === undefined || root === undefined || lines.includes(""))
-    throw invalid("three or more lines, none of them empty", text);
-  if (!/^(?:0|[1-9][0-9]{0,15})$/.test(size) || !Number.isSafeInteger(Number(size)))
-    throw invalid("a decimal tree size below 2^53 on line 2", size);
-  const bytes = decodeBase64(root);
-  if (bytes === null || bytes.length !== HASH_LENGTH)
-    throw invalid(`the base64 of ${HASH_LENGTH} bytes on line 3`, root);
-  return { origin, size: Number(size), root: Uint8Array.from(bytes), extensions };
+export async function signCheckpoint(
+  checkpoint: Pick<Checkpoint, "origin" | "size" | "root">,
+  signers: readonly CheckpointSigner[],
+): Promise<string> {
+  const note = await signNote(formatCheckpoint(checkpoint), signers);
+  for (const { verifierKey } of signers) {
+    try {
+      openCheckpoint(note, checkpoint.origin, [parseVerifierKey(verifierKey)]);
+    } catch (cause) {
+      throw new MeshproofError(
+        "KEY_INVALID",
+        "the signer made a signature that its own verifier key does not accept",
+        { cause },
+      );
+    }
+  }
+  return note;
 }
 
 /**
  * The checkpoint in a signed note, after its signatures.
  * Throws: NOTE_INVALID when the note or the checkpoint does not parse, names another origin than `origin`, or is not
- * signed by one of `keys` that bears the origin as its name ("The log's key name SHOULD match the origin line").
+ * signed by one of `keys` that bears the origin as its name ("The log's key name SHOULD match the origin line") and that
+ * was not replaced before the tree had this size.
  */
 export function openCheckpoint(
   note: string | Uint8Array,
   origin: string,
-  keys: readonly VerifierKey[],
+  keys: readonly LogVerifierKey[],
 ): Checkpoint {
   const parsed = parseNote(note);
   const checkpoint = parseCheckpoint(parsed.text);
-  if (checkpoint.origin !== origin) throw invalid(`the origin ${origin}`, checkpoint.origin);
-  if (!verifyNote(parsed, keys).some((signature) => signature.name === origin))
-    throw invalid(`a signature by ${origin}`, "signatures by others alone");
-  return checkpoint;
+  if (checkpoint.origin !== origin)
+    throw invalidCheckpoint(`the origin ${origin}`, checkpoint.origin);
+  return signedByLog(checkpoint, verifyNote(parsed, keysAt(keys, checkpoint.size)));
 }
 
-function invalid(expected: string, got: string): MeshproofError {
-  return new MeshproofError(
-    "NOTE_INVALID",
-    `checkpoint: expected ${expected}, got ${JSON.stringify(got.slice(0, 200))}`,
+/** Those of `keys` that may have signed a tree of `size` leaves. */
+export function keysAt(keys: readonly LogVerifierKey[], size: number): readonly LogVerifierKey[] {
+  return keys.filter(({ through = Infinity }) => size <= through);
+}
+
+/**
+ * The checkpoint, when its log is among those who signed it. Extension lines are left out when no signature of the log covers them.
+ * Throws: NOTE_INVALID when it is not.
+ */
+export function signedByLog(
+  checkpoint: Checkpoint,
+  signatures: readonly VerifiedSignature[],
+): Checkpoint {
+  // A cosignature/v1 says what a witness saw; it is no signature of a log, whatever the name of its key.
+  const byLog = signatures.filter(
+    ({ key }) => key.name === checkpoint.origin && key.type !== ED25519_COSIGNATURE_TYPE,
   );
+  if (byLog.length === 0)
+    throw invalidCheckpoint(`a signature by ${checkpoint.origin}`, "signatures by others alone");
+  // tlog-cosignature, "ML-DSA-44 signed message": no statement is made about extension lines.
+  const isWhole = byLog.some(({ key }) => key.type !== ML_DSA_44_TYPE);
+  return isWhole ? checkpoint : { ...checkpoint, extensions: [] };
 }

@@ -288,11 +288,14 @@ function hashNodes(): number[] {
   });
 }
 
+/** `\0asm` and version 1 (WebAssembly 2.0, section 5.5.16). */
+const MAGIC = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+
 /** The module: it exports `memory`, `leaves(source, target, count)` and `nodes(source, target, count)`; `count` is rounded up to four. */
 export function encodeModule(): Uint8Array<ArrayBuffer> {
   const bodies = [compress(), hashLeaves(), hashNodes()];
   return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...MAGIC,
     ...section(1, [2, 0x60, 1, I32, 0, 0x60, 3, I32, I32, I32, 0]),
     ...section(3, [3, 0, 1, 1]),
     ...section(5, [1, 0x00, 1]), // a page of memory

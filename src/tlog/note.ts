@@ -1,23 +1,18 @@
-import { type KeyObject, createHash, createPublicKey, verify } from "node:crypto";
+import { createHash } from "node:crypto";
 import { MeshproofError } from "../core/errors.ts";
+import { expectedKeyLength, verifySignature } from "./signature-types.ts";
+import { decodeBase64, encodeBase64 } from "./spelling.ts";
+
+export { ED25519_TYPE } from "./signature-types.ts";
 
 /** Signed notes: C2SP signed-note v1.0.0. */
-
-/** Signature type of a plain Ed25519 signature over the note's text ("Signature types"). */
-export const ED25519_TYPE = 0x01;
-/** Bytes of an Ed25519 public key, and of a signature. */
-export const ED25519_KEY_LENGTH = 32;
-export const ED25519_SIGNATURE_LENGTH = 64;
 
 /** The standard asks for at least 16; golang.org/x/mod/sumdb/note stops at 100 lines and 1 MB, and so do we. */
 const MAX_SIGNATURES = 100;
 const MAX_NOTE_LENGTH = 1_000_000;
 
-/** Types whose key ID is SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4]; 0x02 hashes otherwise, others are not assigned. */
-const TYPES_WITH_STANDARD_ID: ReadonlySet<number> = new Set([ED25519_TYPE, 0x04, 0x05, 0x06]);
-
-/** The fixed DER in front of an Ed25519 public key in a SubjectPublicKeyInfo (RFC 8410, section 4). */
-const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+/** Types whose key ID is SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4]; 0x02 hashes otherwise, for others it is a recommendation. */
+const TYPES_WITH_STANDARD_ID: ReadonlySet<number> = new Set([0x01, 0x04, 0x05, 0x06]);
 
 // oxlint-disable-next-line no-control-regex -- the standard forbids exactly these ("Format")
 const CONTROL = /[\u0000-\u0009\u000b-\u001f]/;
@@ -36,6 +31,13 @@ export interface Note {
   /** The signed text, final newline included. */
   readonly text: string;
   readonly signatures: readonly NoteSignature[];
+}
+
+/** A signature that its key vouches for. */
+export interface VerifiedSignature extends NoteSignature {
+  readonly key: VerifierKey;
+  /** Seconds since the epoch, where the type of the signature has them: when a cosigner says that it signed. */
+  readonly timestamp: bigint | null;
 }
 
 /** A public key that may verify notes, of any signature type. */
@@ -70,7 +72,7 @@ export function keyId(name: string, type: number, publicKey: Uint8Array): number
 
 /** The verifier key (vkey) as text: `<name>+<8 hex digits of the key ID>+<base64 of type and public key>`. */
 export function formatVerifierKey(key: VerifierKey): string {
-  return `${key.name}+${hexId(key.keyId)}+${Buffer.concat([Buffer.of(key.type), key.publicKey]).toString("base64")}`;
+  return `${key.name}+${hexId(key.keyId)}+${encodeBase64(Buffer.concat([Buffer.of(key.type), key.publicKey]))}`;
 }
 
 /**
@@ -93,8 +95,11 @@ export function parseVerifierKey(text: string): VerifierKey {
     type: bytes[0]!,
     publicKey: bytes.subarray(1),
   };
-  if (key.type === ED25519_TYPE && key.publicKey.length !== ED25519_KEY_LENGTH)
-    throw wrong(`an Ed25519 key of ${ED25519_KEY_LENGTH} bytes, got ${key.publicKey.length}`);
+  const length = expectedKeyLength(key.type);
+  if (length !== null && key.publicKey.length !== length)
+    throw wrong(
+      `a key of ${length} bytes for signature type ${key.type}, got ${key.publicKey.length}`,
+    );
   if (TYPES_WITH_STANDARD_ID.has(key.type) && keyId(name, key.type, key.publicKey) !== key.keyId)
     throw wrong(`the key ID ${hexId(keyId(name, key.type, key.publicKey))}`);
   return key;
@@ -107,7 +112,7 @@ export function formatNote(text: string, signatures: readonly NoteSignature[]): 
     const bytes = Buffer.alloc(4 + signature.length);
     bytes.writeUInt32BE(id);
     bytes.set(signature, 4);
-    note += `${SIGNATURE_PREFIX}${name} ${bytes.toString("base64")}\n`;
+    note += `${SIGNATURE_PREFIX}${name} ${encodeBase64(bytes)}\n`;
   }
   return note;
 }
@@ -158,27 +163,18 @@ export function parseNote(note: string | Uint8Array): Note {
 /**
  * The signatures of `note` that verified, one for each key at most. Those of keys that are not in `keys`, or of a type
  * that is not known here, are passed over.
- * Throws: NOTE_INVALID when a signature of a known key does not verify, whatever the others say, and when none is of a known key.
+ * Throws: NOTE_INVALID when a signature of a known key does not verify, whatever the others say, and when none is of a known key;
+ * KEY_INVALID when this Node cannot verify one of them (ML-DSA-44 before Node 24.6).
  */
-export function verifyNote(note: Note, keys: readonly VerifierKey[]): NoteSignature[] {
-  const verified = new Map<VerifierKey, NoteSignature>();
-  const message = Buffer.from(note.text);
-  for (const signature of note.signatures) {
-    const key = keys.find(
-      (known) =>
-        known.type === ED25519_TYPE &&
-        known.keyId === signature.keyId &&
-        known.name === signature.name,
-    );
-    if (key === undefined) continue;
-    const { length } = signature.signature;
-    if (
-      length !== ED25519_SIGNATURE_LENGTH ||
-      !verify(null, message, ed25519PublicKey(key.publicKey), signature.signature)
-    ) {
+export function verifyNote(note: Note, keys: readonly VerifierKey[]): VerifiedSignature[] {
+  const verified = new Map<VerifierKey, VerifiedSignature>();
+  for (const line of note.signatures) {
+    const key = keys.find((known) => isMadeBy(line, known));
+    if (key === undefined || expectedKeyLength(key.type) === null) continue;
+    const outcome = verifySignature(key, note.text, line.signature);
+    if (outcome === null)
       throw invalid(`the signature by ${key.name}+${hexId(key.keyId)} does not verify`);
-    }
-    verified.set(key, signature);
+    verified.set(key, { ...line, key, timestamp: outcome.timestamp });
   }
   if (verified.size === 0) {
     const signedBy = note.signatures
@@ -191,19 +187,23 @@ export function verifyNote(note: Note, keys: readonly VerifierKey[]): NoteSignat
   return [...verified.values()];
 }
 
-/** The key object of a raw Ed25519 public key. */
-export function ed25519PublicKey(publicKey: Uint8Array): KeyObject {
-  return createPublicKey({
-    key: Buffer.concat([ED25519_SPKI_PREFIX, publicKey]),
-    format: "der",
-    type: "spki",
-  });
+/** Does the signature line name this key? Name and ID together are a key's identity ("Signatures"). */
+export function isMadeBy(
+  line: Pick<NoteSignature, "name" | "keyId">,
+  key: Pick<VerifierKey, "name" | "keyId">,
+): boolean {
+  return line.keyId === key.keyId && line.name === key.name;
 }
 
-/** The bytes of standard base64 with padding, or null when `text` is not the one canonical spelling of them (RFC 4648, section 3.5). */
-export function decodeBase64(text: string): Uint8Array | null {
-  const bytes = Buffer.from(text, "base64");
-  return bytes.toString("base64") === text ? bytes : null;
+/**
+ * `note` with the lines of `signatures` behind its own; one by a key that signed already takes the place of that line.
+ * Nothing is verified.
+ * Throws: NOTE_INVALID when `note` is none.
+ */
+export function addSignatures(note: string, signatures: readonly NoteSignature[]): string {
+  const { text, signatures: before } = parseNote(note);
+  const kept = before.filter((line) => !signatures.some((added) => isMadeBy(line, added)));
+  return formatNote(text, [...kept, ...signatures]);
 }
 
 /** A key ID as it stands in a verifier key. */

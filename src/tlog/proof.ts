@@ -1,8 +1,10 @@
 import { MeshproofError } from "../core/errors.ts";
 import { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { HASH_LENGTH } from "./merkle.ts";
-import { type VerifierKey, decodeBase64 } from "./note.ts";
+import type { VerifierKey } from "./note.ts";
+import { type Policy, type WitnessedCheckpoint, openWitnessed } from "./policy.ts";
 import { checkInclusion } from "./prove.ts";
+import { decodeBase64, encodeBase64, parseDecimal } from "./spelling.ts";
 
 /** A proof that can be checked with nothing but the log's verifier key: C2SP tlog-proof. Files end in `.tlog-proof`. */
 export interface LogProof {
@@ -22,9 +24,9 @@ const MAX_HASHES = 63;
 /** The proof as text. */
 export function formatProof(proof: LogProof): string {
   const lines = [HEADER];
-  if (proof.extra !== null) lines.push(`extra ${Buffer.from(proof.extra).toString("base64")}`);
+  if (proof.extra !== null) lines.push(`extra ${encodeBase64(proof.extra)}`);
   lines.push(`index ${proof.index}`);
-  for (const hash of proof.hashes) lines.push(Buffer.from(hash).toString("base64"));
+  for (const hash of proof.hashes) lines.push(encodeBase64(hash));
   return `${lines.join("\n")}\n\n${proof.checkpoint}`;
 }
 
@@ -41,15 +43,15 @@ export function parseProof(text: string): LogProof {
   const extra = lines[0]?.startsWith("extra ")
     ? base64(lines.shift()!.slice("extra ".length))
     : null;
-  const index = /^index (0|[1-9][0-9]{0,15})$/.exec(lines[0] ?? "")?.[1];
-  if (index === undefined || !Number.isSafeInteger(Number(index)))
-    throw invalid("a line index <decimal below 2^53>", lines[0] ?? "nothing");
+  const line = lines[0] ?? "";
+  const index = line.startsWith("index ") ? parseDecimal(line.slice("index ".length)) : null;
+  if (index === null) throw invalid("a line index <decimal below 2^53>", line);
   if (lines.length - 1 > MAX_HASHES)
     throw invalid(`at most ${MAX_HASHES} hashes`, String(lines.length - 1));
   const hashes = lines.slice(1).map(base64);
   const wrong = hashes.find((hash) => hash.length !== HASH_LENGTH);
   if (wrong !== undefined) throw invalid(`hashes of ${HASH_LENGTH} bytes`, `${wrong.length} bytes`);
-  return { index: Number(index), hashes, checkpoint: text.slice(split + 2), extra };
+  return { index, hashes, checkpoint: text.slice(split + 2), extra };
 }
 
 /**
@@ -65,6 +67,22 @@ export function checkProof(
   keys: readonly VerifierKey[],
 ): Checkpoint {
   const checkpoint = openCheckpoint(proof.checkpoint, origin, keys);
+  checkInclusion(proof.hashes, proof.index, checkpoint.size, leaf, checkpoint.root);
+  return checkpoint;
+}
+
+/**
+ * The checkpoint that `proof` leads to, with the witnesses that saw it, when a log of `policy` signed it and its quorum cosigned it.
+ * `logKeys` stand in for the logs of a policy that names none.
+ * Throws: NOTE_INVALID when log or quorum is missing or a known signature does not verify, PROOF_RANGE or PROOF_INVALID as `checkProof`.
+ */
+export function checkWitnessedProof(
+  proof: LogProof,
+  leaf: Uint8Array,
+  policy: Policy,
+  logKeys?: readonly VerifierKey[],
+): WitnessedCheckpoint {
+  const checkpoint = openWitnessed(proof.checkpoint, policy, logKeys);
   checkInclusion(proof.hashes, proof.index, checkpoint.size, leaf, checkpoint.root);
   return checkpoint;
 }

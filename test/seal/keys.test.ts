@@ -1,6 +1,14 @@
 import { generateKeyPairSync } from "node:crypto";
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { silentLogger } from "../../src/core/logger.ts";
@@ -197,3 +205,33 @@ t.test("a refused start leaves the directory free", async (t) => {
   await t.rejects(Sealer.open(optionsOf(directory, signer)), { code: "LOG_INCONSISTENT" });
   lockDirectory(directory).release();
 });
+
+t.test(
+  "a file system without locks does not let in a second writer of the same machine",
+  { skip: !existsSync("/proc/self/fd") && "needs /proc" },
+  async (t) => {
+    const directory = t.testdir();
+    lockDirectory(directory).release();
+    const path = JSON.stringify(join(directory, "lock"));
+    const child = spawn(
+      process.execPath,
+      [
+        "-e",
+        `require("fs").openSync(${path}, "r+"); console.log("open"); setInterval(() => {}, 1000)`,
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    t.teardown(() => child.kill("SIGKILL"));
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    lockDirectory(directory).release();
+    t.pass("whoever has the file open and is not named has tried and failed");
+    writeFileSync(join(directory, "lock.pid"), `${child.pid}\n`);
+    t.throws(() => lockDirectory(directory), {
+      code: "DIRECTORY_LOCKED",
+      message: new RegExp(`in use by process ${child.pid}:`),
+    });
+    writeFileSync(join(directory, "lock.pid"), `${process.ppid}\n`);
+    lockDirectory(directory).release();
+    t.pass("a process that runs under an old number is none");
+  },
+);

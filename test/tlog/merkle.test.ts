@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import t from "tap";
 import { MeshproofError } from "../../src/core/errors.ts";
@@ -144,6 +145,76 @@ t.test(
       }
     }
     t.equal(count, (MAX_SIZE * (MAX_SIZE + 1)) / 2);
+  },
+);
+
+/** One line a vector; see vectors/README.md. */
+function vectors<T>(file: string): T[] {
+  return readFileSync(new URL(`vectors/${file}`, import.meta.url), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as T);
+}
+
+const decode = (base64: string | null): Buffer => Buffer.from(base64 ?? "", "base64");
+
+t.test(
+  "the inclusion vectors of transparency-dev/merkle have their published outcomes",
+  async (t) => {
+    const all = vectors<{
+      name: string;
+      leafIdx: string;
+      treeSize: string;
+      root: string;
+      leafHash: string;
+      proof: string[] | null;
+      wantErr: boolean;
+    }>("inclusion.jsonl");
+    t.equal(all.length, 98);
+    t.equal(all.filter(({ wantErr }) => !wantErr).length, 6);
+    for (const { name, leafIdx, treeSize, root, leafHash: leaf, proof, wantErr } of all) {
+      const outcome = refusal(() =>
+        checkInclusion(
+          (proof ?? []).map(decode),
+          Number(leafIdx),
+          Number(treeSize),
+          decode(leaf),
+          decode(root),
+        ),
+      );
+      t.equal(outcome !== "accepted", wantErr, `${name}: ${outcome}`);
+    }
+  },
+);
+
+t.test(
+  "the consistency vectors of transparency-dev/merkle have their published outcomes",
+  async (t) => {
+    const all = vectors<{
+      name: string;
+      size1: string;
+      size2: string;
+      root1: string;
+      root2: string;
+      proof: string[] | null;
+      wantErr: boolean;
+    }>("consistency.jsonl");
+    t.equal(all.length, 98);
+    t.equal(all.filter(({ wantErr }) => !wantErr).length, 6);
+    for (const { name, size1, size2, root1, root2, proof, wantErr } of all) {
+      const outcome = refusal(() =>
+        checkConsistency(
+          (proof ?? []).map(decode),
+          Number(size1),
+          decode(root1),
+          Number(size2),
+          decode(root2),
+        ),
+      );
+      // Equal roots of equal sizes, but of 12 bytes: no SHA-256, so we refuse what the vector allows.
+      const isShort = name === "additional/sizes-are-equal-one-and-proof-is-empty";
+      t.equal(outcome !== "accepted", wantErr || isShort, `${name}: ${outcome}`);
+    }
   },
 );
 

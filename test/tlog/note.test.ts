@@ -1,12 +1,18 @@
 import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
 import fc from "fast-check";
 import t from "tap";
-import { formatCheckpoint, openCheckpoint, parseCheckpoint } from "../../src/tlog/checkpoint.ts";
+import {
+  formatCheckpoint,
+  openCheckpoint,
+  parseCheckpoint,
+  signCheckpoint,
+} from "../../src/tlog/checkpoint.ts";
 import { TreeBuilder } from "../../src/tlog/builder.ts";
 import { emptyRoot, leafHash } from "../../src/tlog/merkle.ts";
 import {
   type NoteSigner,
   type VerifierKey,
+  addSignatures,
   formatNote,
   formatVerifierKey,
   isKeyName,
@@ -274,34 +280,49 @@ t.test("a verifier key is read to the letter", async (t) => {
 
 t.test("keys of other signature types parse, and their signatures are passed over", async (t) => {
   const publicKey = alice.key.publicKey;
-  const witness = parseVerifierKey(
+  const treeHead = parseVerifierKey(
     formatVerifierKey({
       name: alice.name,
-      type: 4,
+      type: 5,
       publicKey,
-      keyId: keyId(alice.name, 4, publicKey),
+      keyId: keyId(alice.name, 5, publicKey),
     }),
   );
-  t.equal(witness.type, 4);
+  t.equal(treeHead.type, 5);
   t.equal(
-    witness.keyId,
+    treeHead.keyId,
     createHash("sha256")
       .update(`${alice.name}\n`)
-      .update(Buffer.of(4))
+      .update(Buffer.of(5))
       .update(publicKey)
       .digest()
       .readUInt32BE(0),
   );
   const note = parseNote(
-    formatNote("text\n", [{ name: alice.name, keyId: witness.keyId, signature: Buffer.alloc(72) }]),
+    formatNote("text\n", [
+      { name: alice.name, keyId: treeHead.keyId, signature: Buffer.alloc(72) },
+    ]),
   );
-  t.throws(() => verifyNote(note, [witness]), {
+  t.throws(() => verifyNote(note, [treeHead]), {
     code: "NOTE_INVALID",
     message: /expected a signature by/,
   });
   t.throws(() => parseVerifierKey(`x/y+00000000+${Buffer.alloc(33, 4).toString("base64")}`), {
     code: "KEY_INVALID",
   });
+  for (const [type, length] of [
+    [4, 31],
+    [6, 32],
+    [6, 1_311],
+    [6, 1_313],
+  ] as const) {
+    const publicKey = Buffer.alloc(length, type);
+    const key = { name: "x/y", type, publicKey, keyId: keyId("x/y", type, publicKey) };
+    t.throws(() => parseVerifierKey(formatVerifierKey(key)), {
+      code: "KEY_INVALID",
+      message: new RegExp(`a key of ${type === 6 ? 1_312 : 32} bytes.*got ${length}`),
+    });
+  }
   t.equal(
     parseVerifierKey(`x/y+00000000+${Buffer.alloc(92, 2).toString("base64")}`).type,
     2,
@@ -381,3 +402,85 @@ t.test("a checkpoint counts only under its own origin and signed by its own key"
     "a witness alone is not the log",
   );
 });
+
+t.test("the examples of golang.org/x/mod/sumdb/note verify and sign alike", async (t) => {
+  const text =
+    "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
+  const note = `${text}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n`;
+  const peter = signerOf(
+    "PeterNeumann",
+    Buffer.from("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz", "base64").subarray(1),
+  );
+  t.equal(
+    formatVerifierKey(peter.key),
+    "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+  );
+  t.equal(await signNote(text, [peter]), note);
+  t.equal(verifyNote(parseNote(note), [peter.key]).length, 1);
+});
+
+t.test(
+  "the examples of C2SP in UTF-8 and with several signers read back as they stand",
+  async (t) => {
+    const poem = `Ognuno sta solo sul cuor della terra
+trafitto da un raggio di sole:
+
+ed è subito sera.
+
+— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=
+`;
+    const cosigned = `example.com/behind-the-sofa
+20852163
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
+`;
+    for (const text of [poem, cosigned]) {
+      const note = parseNote(text);
+      t.equal(formatNote(note.text, note.signatures), text);
+    }
+    t.match(parseCheckpoint(parseNote(cosigned).text), {
+      origin: "example.com/behind-the-sofa",
+      size: 20_852_163,
+    });
+    t.equal(parseNote(cosigned).signatures[1]!.signature.length, 72);
+  },
+);
+
+t.test("signatures are added behind, and one of the same key in its place", async (t) => {
+  const [first] = parseNote(await signNote("text\n", [bob])).signatures;
+  const note = await signNote("text\n", [alice]);
+  const both = addSignatures(note, [first!]);
+  t.equal(both, await signNote("text\n", [alice, bob]));
+  t.equal(verifyNote(parseNote(both), [alice.key, bob.key]).length, 2);
+  t.equal(addSignatures(both, [first!]), both);
+  t.equal(addSignatures(note, []), note);
+  t.throws(() => addSignatures("text\n", [first!]), { code: "NOTE_INVALID" });
+});
+
+t.test(
+  "while a key is rotated, whoever knows the old one or the new one opens the checkpoint",
+  async (t) => {
+    const withKey = (seed: number) => {
+      const signer = signerOf("example.org/log", Buffer.alloc(32, seed));
+      return { ...signer, verifierKey: formatVerifierKey(signer.key) };
+    };
+    const [before, after] = [withKey(3), withKey(4)];
+    const checkpoint = { origin: "example.org/log", size: 1, root: emptyRoot() };
+    const note = await signCheckpoint(checkpoint, [before, after]);
+    t.equal(parseNote(note).signatures.length, 2);
+    for (const keys of [[before.key], [after.key], [before.key, after.key]])
+      t.equal(openCheckpoint(note, "example.org/log", keys).size, 1);
+    const flipped = note.replace(/.{8}\n$/, "AAAAAAA=\n");
+    t.equal(openCheckpoint(flipped, "example.org/log", [before.key]).size, 1);
+    t.throws(() => openCheckpoint(flipped, "example.org/log", [before.key, after.key]), {
+      code: "NOTE_INVALID",
+    });
+    await t.rejects(
+      signCheckpoint(checkpoint, [before, { ...after, sign: before.sign }]),
+      { code: "KEY_INVALID" },
+      "a signer that signs with another key than it says",
+    );
+  },
+);

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import t from "tap";
+import type { Kind } from "../../src/core/kinds.ts";
 import { TreeBuilder } from "../../src/tlog/builder.ts";
 import { decodeEntry, encodeEntry } from "../../src/tlog/entry.ts";
+import { leafHash } from "../../src/tlog/merkle.ts";
 import {
   checkConsistency,
   checkInclusion,
@@ -254,5 +256,62 @@ t.test("tiles past the millionth have their place", async (t) => {
   t.same(
     builder.partials().map(({ tile }) => tile),
     partialTiles(256 * 1_234_568),
+  );
+});
+
+t.test(
+  "a log of 70,000 entries has the files that golang.org/x/mod/sumdb/tlog makes of it",
+  async (t) => {
+    const SIZE = 70_000;
+    const files = new Map<string, Uint8Array>();
+    const builder = new TreeBuilder((level, index, hashes) =>
+      files.set(formatTilePath({ level, index, width: 256 }), Buffer.from(hashes)),
+    );
+    let entries: Uint8Array[] = [];
+    for (let i = 0; i < SIZE; i++) {
+      const rowHash = createHash("sha256").update(`row ${i}`).digest();
+      const entry = encodeEntry(((i % 6) + 1) as Kind, rowHash);
+      entries.push(entry);
+      builder.append(Buffer.from(leafHash(entry)), 0);
+      if (entries.length < 256 && i < SIZE - 1) continue;
+      const path = { level: "entries" as const, index: Math.floor(i / 256), width: entries.length };
+      files.set(formatTilePath(path), encodeBundle(entries));
+      entries = [];
+    }
+    for (const { tile, hashes } of builder.partials()) files.set(formatTilePath(tile), hashes);
+    const digest = createHash("sha256");
+    for (const path of [...files.keys()].sort())
+      digest.update(`${path} ${createHash("sha256").update(files.get(path)!).digest("hex")}\n`);
+    // Computed once with golang.org/x/mod v0.31.0: NewTiles(8, 0, 70000), ReadTileData and TreeHash over the same entries.
+    t.equal(files.size, 551);
+    t.equal(
+      Buffer.from(builder.root()).toString("base64"),
+      "b5pTlrRp127XmWd0RDs7JImxGIPyvVEdG/aakcpXQZs=",
+    );
+    t.equal(
+      digest.digest("hex"),
+      "d1dd4b04423db240e8b6c9925ad1cc7783856430bd9255a7b5b1a602a8ee8516",
+    );
+  },
+);
+
+t.test("no bytes make the bundle parser fail in another way", async () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(300), (bytes, width) => {
+      for (const parse of [decodeBundle, bundlePrefix]) {
+        try {
+          parse(bytes, width);
+        } catch (error) {
+          if ((error as { code?: string }).code !== "LOG_INCONSISTENT") return false;
+        }
+      }
+      return true;
+    }),
+  );
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 60 }), (path) => {
+      const parsed = parseTilePath(path);
+      return parsed === null || formatTilePath(parsed) === path;
+    }),
   );
 });

@@ -1,3 +1,4 @@
+import { MeshproofError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { NoteSigner } from "../../tlog/note.ts";
 
@@ -30,6 +31,8 @@ export interface SignerDefinition<Options> {
   config(raw: Readonly<Record<string, unknown>>): Options;
   /** Opens the key. Throws: KEY_INVALID. */
   create(options: Options, context: SignerContext): Promise<Signer>;
+  /** Options of the key that this one replaces, where a rotation leaves it in a known place; null when there is none. */
+  retiring?(options: Options, context: Pick<SignerContext, "directory">): Promise<Options | null>;
 }
 
 /** The definition itself; it gives the options their type. */
@@ -37,4 +40,28 @@ export function defineSigner<Options>(
   definition: SignerDefinition<Options>,
 ): SignerDefinition<Options> {
   return definition;
+}
+
+/**
+ * The options below `signer` that are texts; an absent one is empty.
+ * Throws: CONFIG_INVALID for one that is no text, or that this kind does not have.
+ */
+export function textOptions<const Name extends string>(
+  kind: string,
+  raw: Readonly<Record<string, unknown>>,
+  names: readonly Name[],
+): Readonly<Record<Name, string>> {
+  for (const [name, value] of Object.entries(raw)) {
+    if (!names.some((known) => known === name))
+      throw new MeshproofError(
+        "CONFIG_INVALID",
+        `signer.${name}: expected no such key for a signer of type ${kind}`,
+      );
+    if (typeof value !== "string")
+      throw new MeshproofError(
+        "CONFIG_INVALID",
+        `signer.${name}: expected a string, got ${JSON.stringify(value)}`,
+      );
+  }
+  return Object.fromEntries(names.map((name) => [name, raw[name] ?? ""])) as Record<Name, string>;
 }

@@ -1,32 +1,17 @@
 import { sign } from "node:crypto";
-import { join } from "node:path";
-import { MeshproofError } from "../../core/errors.ts";
 import { ED25519_TYPE, formatVerifierKey, keyId } from "../../tlog/note.ts";
-import { openLogKey } from "../keys.ts";
-import { defineSigner } from "./define.ts";
+import { readFileIfAny } from "../durable.ts";
+import { keyFile, openLogKey, retiringFile } from "../keys.ts";
+import { defineSigner, textOptions } from "./define.ts";
 
-/** A key in a PKCS#8 PEM file: `path`, or `<data>/secrets/log-key.pem` when it is absent or empty. */
+/** A key in a PKCS#8 PEM file: `path`, or `<data>/secrets/log-key.pem` when it is absent. The key that it replaces stands beside it. */
 export default defineSigner({
   kind: "file",
 
-  config(raw) {
-    const { path = "", ...others } = raw;
-    if (typeof path !== "string")
-      throw new MeshproofError(
-        "CONFIG_INVALID",
-        `signer.path: expected a string, got ${JSON.stringify(path)}`,
-      );
-    const unknown = Object.keys(others)[0];
-    if (unknown !== undefined)
-      throw new MeshproofError(
-        "CONFIG_INVALID",
-        `signer.${unknown}: expected no such key for a signer of type file`,
-      );
-    return { path };
-  },
+  config: (raw) => textOptions("file", raw, ["path"]),
 
   async create({ path }, { origin, directory, mayCreate, logger }) {
-    const file = path === "" ? join(directory, "secrets", "log-key.pem") : path;
+    const file = keyFile(path, directory);
     const { privateKey, publicKey, created, exposed } = await openLogKey(file, mayCreate);
     const id = keyId(origin, ED25519_TYPE, publicKey);
     const verifierKey = formatVerifierKey({
@@ -51,5 +36,10 @@ export default defineSigner({
       verifierKey,
       sign: async (message) => sign(null, message, privateKey),
     };
+  },
+
+  async retiring({ path }, { directory }) {
+    const old = retiringFile(keyFile(path, directory));
+    return (await readFileIfAny(old)) === null ? null : { path: old };
   },
 });

@@ -1,0 +1,130 @@
+import { existsSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import type { Config } from "./config/options.ts";
+import { MeshproofError } from "./core/errors.ts";
+import type { Logger } from "./core/logger.ts";
+import { openSigners } from "./seal/open-signer.ts";
+import { Sealer, type SealerOptions } from "./seal/sealer.ts";
+import { readNewestNotes } from "./store/checkpoints.ts";
+import type { StoreClient } from "./store/client.ts";
+import { readNamed } from "./store-connection.ts";
+import { parsePolicy } from "./tlog/policy-file.ts";
+import type { WitnessFindings } from "./witness-findings.ts";
+
+/** A remote store gets this long to say at a start which checkpoints it holds; one that answers later is asked then. */
+const STORED_WAIT_MS = 3_000;
+
+/**
+ * Opens the log that the configuration describes: its keys, its tree on disk, witnesses and anchor.
+ * Throws: what `openSigners`, `parsePolicy` and `Sealer.open` throw.
+ */
+export async function openSealer(
+  config: Config,
+  logger: Logger,
+  findings: WitnessFindings,
+  hooks: Pick<SealerOptions, "onFatal" | "onSigned" | "onPublished" | "onDurable">,
+): Promise<Sealer> {
+  const { seal } = config.processors;
+  const { directory } = config.storage;
+  const { origin, anchor } = seal;
+  const { signer, retiring } = await openSigners({
+    config: seal.signer,
+    retiring: seal.retiring_signer,
+    origin,
+    directory,
+    // An anchor that is there was written by a log that had a key.
+    mayCreate: anchor === "" || !existsSync(anchor),
+    logger,
+  });
+  const witnesses = witnessOptions(config, findings);
+  if (
+    anchor === "" &&
+    witnesses === undefined &&
+    config.exporters.clickhouse.endpoint === "embedded"
+  )
+    logger.info(
+      { directory },
+      "nothing outside the data directory knows how far this log is: an older copy of the whole directory would not be noticed. " +
+        "Set processors.seal.anchor, ask witnesses, or keep checkpoints elsewhere for verify --expect-checkpoint",
+    );
+  return Sealer.open({
+    directory,
+    origin,
+    signer,
+    otherSigners: retiring === null ? [] : [retiring],
+    ...(witnesses === undefined ? {} : { witnesses }),
+    ...(anchor === "" ? {} : { anchor }),
+    checkpointIntervalMs: seal.checkpoint_interval,
+    checkpointRecords: seal.checkpoint_records,
+    logger,
+    ...hooks,
+  });
+}
+
+function witnessOptions(config: Config, findings: WitnessFindings): SealerOptions["witnesses"] {
+  const { witnesses } = config.processors.seal;
+  if (witnesses === undefined) return undefined;
+  const { policy_file, interval, timeout, fail_open_after: failOpenAfterMs } = witnesses;
+  return {
+    policy: parsePolicy(readNamed(policy_file)),
+    intervalMs: interval,
+    timeoutMs: timeout,
+    failOpenAfterMs: failOpenAfterMs === 0 ? null : failOpenAfterMs,
+    onFailOpen: (isOpen, message) => findings.failedOpen(isOpen, message),
+    onConflict: (message, { note }, witness) => findings.conflict(witness, message, note),
+  };
+}
+
+export interface StoredCheckpoints {
+  readonly sealer: Sealer;
+  readonly client: StoreClient;
+  readonly origin: string;
+  /** Resolves when the tables stand. */
+  readonly tables: Promise<void>;
+  readonly isRemote: boolean;
+  readonly logger: Logger;
+  /** The store showed, after the start, that this log was taken back or forked. */
+  onConflict(error: unknown): void;
+}
+
+/**
+ * Holds the checkpoints in the store against the log, before anything is signed. A remote store that does not answer holds up no start:
+ * it is asked when it does, and what it shows then ends the process.
+ * Throws: LOG_INCONSISTENT; what `tables` rejects with, for the embedded store.
+ */
+export async function compareStored(options: StoredCheckpoints): Promise<void> {
+  const { tables, isRemote, logger } = options;
+  const compared = tables.then(() => compareNotes(options));
+  if (!isRemote) return compared;
+  compared.catch((error: unknown) => isConflict(error) && options.onConflict(error));
+  const answered = await Promise.race([
+    compared.then(
+      () => true,
+      (error: unknown) => {
+        if (isConflict(error)) throw error;
+        return false;
+      },
+    ),
+    setTimeout(STORED_WAIT_MS, false, { ref: false }),
+  ]);
+  if (!answered)
+    logger.warn(
+      {},
+      "the store does not say which checkpoints it holds: a rollback that only it would show is not seen before it answers",
+    );
+}
+
+async function compareNotes({ sealer, client, origin, logger }: StoredCheckpoints): Promise<void> {
+  let notes: readonly string[];
+  try {
+    notes = await readNewestNotes(client, origin);
+  } catch (error) {
+    logger.warn({ err: error }, "the checkpoints in the store cannot be read");
+    return;
+  }
+  for (const note of notes) await sealer.compare({ source: "the table checkpoints", note });
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof MeshproofError && error.code === "LOG_INCONSISTENT";
+}
