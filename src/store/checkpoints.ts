@@ -79,3 +79,27 @@ export class CheckpointRecorder {
     );
   }
 }
+
+/** Checkpoints of one log that are read back at a start; one would do, unless somebody put a wrong one on top. */
+const NEWEST_PER_LOG = 10;
+const MAX_NOTES = 1_000;
+
+/**
+ * Signed notes of the largest checkpoints that the table holds under `origin`, some of each log: a data directory that was lost would begin
+ * another log under the same origin and key.
+ * Throws: STORE_FAILED, also when there is no such table yet.
+ */
+export async function readNewestNotes(
+  client: StoreClient,
+  origin: string,
+): Promise<readonly string[]> {
+  const rows = await client.query<{ Note: string }>(
+    `SELECT Note FROM checkpoints
+     WHERE (LogId, TreeSize) IN (
+       SELECT LogId, TreeSize FROM checkpoints ORDER BY LogId, TreeSize DESC LIMIT {newest:UInt32} BY LogId
+     ) AND startsWith(Note, {head:String})
+     ORDER BY TreeSize DESC LIMIT {limit:UInt32}`,
+    { newest: NEWEST_PER_LOG, head: `${origin}\n`, limit: MAX_NOTES },
+  );
+  return rows.map(({ Note }) => Note);
+}

@@ -76,6 +76,8 @@ export interface ServerConfigOptions {
   readonly httpPort: number;
   readonly nativePort: number;
   readonly maxServerMemoryBytes: number;
+  /** Tables are read and never written: no insert, no merge, no mutation that waits. */
+  readonly readOnly?: boolean;
 }
 
 /**
@@ -120,6 +122,7 @@ export function serverConfigXml(options: ServerConfigOptions): string {
     // Small merges first: a merge of many gigabytes must not let fresh parts pile up behind it.
     background_merges_mutations_scheduling_policy: "shortest_task_first",
     merge_tree: {
+      table_readonly: options.readOnly === true ? 1 : 0,
       // Of eight places, the last three are for small merges, and a mutation takes none of the last four.
       number_of_free_entries_in_pool_to_lower_max_size_of_merge: 3,
       number_of_free_entries_in_pool_to_execute_mutation: 4,
@@ -178,6 +181,7 @@ export function usersConfigXml(options: UsersConfigOptions): string {
         max_result_rows: READER_MAX_RESULT_ROWS,
         max_concurrent_queries_for_user: READER_MAX_CONCURRENT_QUERIES,
         output_format_json_quote_64bit_integers: 1,
+        cancel_http_readonly_queries_on_client_close: 1,
         max_memory_usage: bytes(SHARE.readerQuery),
         max_memory_usage_for_user: bytes(SHARE.readerAll),
         max_bytes_before_external_group_by: bytes(SHARE.spill),

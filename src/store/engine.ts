@@ -38,6 +38,8 @@ export interface EngineOptions {
   /** The database that the users have rights in. */
   readonly database?: string;
   readonly maxServerMemoryBytes?: number;
+  /** For `verify`: nothing that is stored changes, not even by a merge. */
+  readonly readOnly?: boolean;
   readonly logger: Logger;
   /** Called whenever the server has ended without `stop`; it is started again in any case. */
   readonly onExit?: (exit: EngineExit) => void;
@@ -191,6 +193,7 @@ export class EmbeddedEngine {
       httpPort,
       nativePort,
       maxServerMemoryBytes,
+      readOnly: this.#options.readOnly === true,
     });
     const users = usersConfigXml({
       database: this.#options.database ?? DEFAULT_DATABASE,

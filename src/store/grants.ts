@@ -41,7 +41,7 @@ export function grantStatements({
       `CREATE SETTINGS PROFILE IF NOT EXISTS ${profile}${on} SETTINGS readonly = 1,`,
       "max_execution_time = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY,",
       "max_memory_usage = 2000000000, max_result_rows = 1000000, max_concurrent_queries_for_user = 16,",
-      "output_format_json_quote_64bit_integers = 1",
+      "output_format_json_quote_64bit_integers = 1, cancel_http_readonly_queries_on_client_close = 1",
       `TO ${ROLES.reader}`,
     ].join(" "),
   ];

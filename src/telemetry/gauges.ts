@@ -4,6 +4,9 @@ export interface Readings {
   readonly inFlightBytes: number;
   readonly inFlightCapacityBytes: number;
   readonly deduplicationKeys: number;
+  /** Records in the correlation window, and their bound. */
+  readonly correlationRecords: number;
+  readonly correlationCapacity: number;
   /** Bytes of the journal on disk, and their bound. */
   readonly journalBytes: number;
   readonly journalCapacityBytes: number;
@@ -35,6 +38,14 @@ export const GAUGES: {
   deduplicationKeys: [
     "meshproof_deduplication_keys",
     "Batches that are remembered, so that a second arrival is not stored twice.",
+  ],
+  correlationRecords: [
+    "meshproof_correlation_window_records",
+    "Access records and spans that wait for their partners.",
+  ],
+  correlationCapacity: [
+    "meshproof_correlation_window_capacity_records",
+    "Bound of meshproof_correlation_window_records (processors.correlate.max_records).",
   ],
   journalBytes: [
     "meshproof_journal_bytes",

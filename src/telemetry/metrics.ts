@@ -73,6 +73,10 @@ export class Metrics {
     "meshproof_receiver_refused_requests",
     "Requests that were refused whole, by error code.",
   );
+  readonly #refusedReads = this.#counter(
+    "meshproof_api_refused_requests",
+    "Requests to the API that were answered with an error, by error code.",
+  );
   readonly #rejected = this.#counter(
     "meshproof_receiver_rejected_records",
     "Records rejected alone, by partial success.",
@@ -92,6 +96,14 @@ export class Metrics {
   readonly #quarantined = this.#counter(
     "meshproof_quarantined_rows",
     "Rows that ClickHouse refused and that were put into the quarantine file.",
+  );
+  readonly #links = this.#counter(
+    "meshproof_links",
+    "Links made between access records and spans, by rule.",
+  );
+  readonly #correlationOverflow = this.#counter(
+    "meshproof_correlation_overflow_records",
+    "Records that left the correlation window early, and links that were not made, for want of room.",
   );
   readonly #decodeSeconds = this.#seconds(
     "meshproof_decode_duration_seconds",
@@ -127,6 +139,11 @@ export class Metrics {
     this.#refused[signal].add(records, RECEIVER);
   }
 
+  /** A request to the API was answered with an error. */
+  readRefused(code: string): void {
+    this.#refusedReads.add(1, { code });
+  }
+
   /** A request failed by an error of ours. */
   requestFailed(signal: Signal, records: number): void {
     this.#requests.add(1, { ...RECEIVER, outcome: "failure" });
@@ -146,6 +163,15 @@ export class Metrics {
   /** `count` records of one kind and dialect (empty for kinds that have none) are durable. */
   recorded(kind: KindName, dialect: string, count: number): void {
     this.#records.add(count, { kind, dialect });
+  }
+
+  linksMade(rule: string, count: number): void {
+    this.#links.add(count, { rule });
+  }
+
+  /** `count` records left the correlation window before their time. */
+  correlationOverflowed(count: number): void {
+    this.#correlationOverflow.add(count);
   }
 
   journalSynced(seconds: number): void {

@@ -7,6 +7,7 @@ import type { ApiOptions } from "../../src/query/api.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { encodeBundle } from "../../src/tlog/tiles.ts";
 import { exchange, requestBytes } from "../support/raw-http.ts";
+import { recordsOver } from "./fake-store.ts";
 
 const FULL_TILE = Buffer.alloc(8192, "0123456789abcdef0123456789ABCDEF");
 const BUNDLE = Buffer.from(
@@ -19,6 +20,7 @@ const STATUS = {
   signedSize: "9007199254740993",
   publishedSize: "5",
   lag: "2",
+  keys: [],
   witnesses: [],
 };
 
@@ -47,6 +49,7 @@ async function start(t: Test, options: Partial<ApiOptions> = {}) {
     logDirectory,
     publicLog: false,
     logStatus: () => STATUS,
+    records: recordsOver([]).options,
     logger: silentLogger,
     ...options,
   });

@@ -1,5 +1,5 @@
 import assert from "node:assert";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import t from "tap";
 import { KINDS } from "../../src/core/kinds.ts";
 import { silentLogger } from "../../src/core/logger.ts";
@@ -113,7 +113,6 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
             ({ hash }, i) => hash !== rowHash(rows[i]!).toString("hex"),
           );
           t.same(differing, [], state);
-          t.ok(leaves.every(({ kind }) => kind === table.kind));
           await client.command(`OPTIMIZE TABLE ${table.name} FINAL`);
         }
       },
@@ -121,7 +120,7 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
   }
 
   await t.test(
-    "the rows of one log come in order over many ranges, doubled rows twice, and no other log's",
+    "the rows of one log come from a range, doubled rows twice, and no other log's",
     async (t) => {
       const client = await server.tables(t);
       const row = (i: number) => encodeRow(KINDS.control, { ControlKind: `${i}` });
@@ -130,7 +129,7 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
         await insert(client, TABLES.control, [row(index)], index);
       await insert(client, TABLES.control, [row(9)], 9);
       await client.command("INSERT INTO control_records (LogId, LeafIndex) VALUES ('another', 4)");
-      const source = new ClickHouseRowSource({ client, logId: LOG_ID, range: 4 });
+      const source = new ClickHouseRowSource({ client, logId: LOG_ID });
       const all = await collect(source, "control_records", 0, Infinity);
       t.same(
         all.map(({ index }) => Number(index)),
@@ -259,46 +258,165 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
         await source.checkpoints(10),
         [5, 3].map((size) => ({ size, note: checkpoint(size).note })),
       );
-      t.same(await source.checkpoints(1), [{ size: 5, note: checkpoint(5).note }]);
+      t.same((await source.checkpoints(1))[0], { size: 5, note: checkpoint(5).note });
       t.same(await client.query("SELECT RootHash FROM checkpoints WHERE TreeSize = 3"), [
         { RootHash: "03".repeat(32) },
       ]);
     },
   );
 
-  await t.test("a hundred thousand rows come whole, in bounded ranges", async (t) => {
-    const client = await server.tables(t);
-    const count = 100_000;
-    const base = encodeRow(KINDS.log, {
-      Body: "GET /accounts/7 took 12 ms",
-      ServiceName: "shop",
-      LogAttributes: [
-        ["k8s.pod.name", "shop-7"],
-        ["http.status", "200"],
-      ],
-    });
-    const rows = Array.from({ length: count }, () => Buffer.from(base));
-    for (const row of rows) randomBytes(16).copy(row, 2);
-    await insert(client, TABLES.log, rows, 0);
-    const started = performance.now();
-    let next = 0;
-    for await (const { indexes, rowHashes } of new ClickHouseRowSource({
-      client,
-      logId: LOG_ID,
-      range: 30_000,
-    }).leaves("otel_logs", 0, count)) {
-      for (const [i, index] of indexes.entries()) {
-        if (
-          Number(index) !== next ||
-          (next % 1000 === 0 &&
-            !rowHash(rows[next]!).equals(rowHashes.subarray(i * 32, i * 32 + 32)))
-        )
-          return void t.fail(`row ${next}`);
-        next++;
+  await t.test(
+    "one digest a bundle, over all tables: what the entries of the rows give",
+    async (t) => {
+      const client = await server.tables(t);
+      const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+      t.same(await digests(source, 0, 1000), []);
+      const kinds = [KINDS.control, KINDS.finding, KINDS.link, KINDS.log] as const;
+      const entries: { index: number; part: Buffer }[] = [];
+      for (const [at, kind] of kinds.entries()) {
+        // Leaf indexes of one table come in blocks of 100, so that bundles hold rows of several; not in order.
+        for (const first of [at * 100, at * 100 + 400].reverse()) {
+          const rows = Array.from({ length: 100 }, (_, i) =>
+            encodeRow(kind, { Salt: randomBytes(16), Timestamp: BigInt(first + i) * 1_000_000n }),
+          );
+          await insert(
+            client,
+            Object.values(TABLES).find((one) => one.kind === kind)!,
+            rows,
+            first,
+          );
+          for (const [i, row] of rows.entries()) {
+            const index = first + i;
+            const part = Buffer.concat([Buffer.of(index % 256, 1, kind), rowHash(row)]);
+            entries.push({ index, part });
+          }
+        }
       }
-    }
-    t.equal(next, count);
-    t.comment(`${Math.round(count / (performance.now() - started))} thousand rows/s`);
+      const expected = (from: number, to: number) =>
+        [...Map.groupBy(entries, ({ index }) => Math.floor(index / 256))]
+          .map(([bundle, all]) => {
+            const parts = all
+              .filter(({ index }) => from <= index && index < to)
+              .map(({ part }) => part)
+              .sort(Buffer.compare);
+            return { bundle, count: parts.length, digest: sha256(Buffer.concat(parts)) };
+          })
+          .filter(({ count }) => count > 0)
+          .sort((a, b) => a.bundle - b.bundle);
+      for (const [from, to] of [
+        [0, 800],
+        [256, 512],
+        [300, 301],
+        [511, 700],
+        [700, 5000],
+      ] as const)
+        t.same(await digests(source, from, to), expected(from, to), `${from} to ${to}`);
+
+      // A row that is there many times is counted as often.
+      await client.command(
+        "INSERT INTO control_records SELECT c.* FROM control_records AS c, numbers(300) AS n WHERE c.LeafIndex = 5",
+      );
+      const [doubled, other] = await digests(source, 0, 512);
+      t.equal(doubled!.count, 556);
+      t.same(other, expected(0, 512)[1]);
+    },
+  );
+
+  await t.test("rows come as the bytes that were inserted", async (t) => {
+    const client = await server.tables(t);
+    const rows = [0, 1, 130, 70_000, 300_000].map((length, i) =>
+      encodeRow(KINDS.log, { Salt: Buffer.alloc(16, i), Body: "x".repeat(length) }),
+    );
+    await insert(client, TABLES.log, rows, 7);
+    const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+    const found = new Map<bigint, Buffer>();
+    for await (const { indexes, rows: bytes } of source.rowBytes("otel_logs", 0, 100))
+      for (const [i, row] of bytes.entries()) found.set(indexes[i]!, Buffer.from(row));
+    t.equal(found.size, rows.length);
+    for (const [i, row] of rows.entries()) t.ok(found.get(BigInt(7 + i))?.equals(row), `row ${i}`);
+  });
+
+  await t.test(
+    "a column that nothing seals changes the hash of a row where it holds a value",
+    async (t) => {
+      const client = await server.tables(t);
+      const rows = [1, 2, 3].map((n) => encodeRow(KINDS.link, { Salt: Buffer.alloc(16, n) }));
+      await insert(client, TABLES.link, rows, 0);
+      for (const column of [
+        "Verdict String",
+        "Weight Nullable(Float64)",
+        "Tags Map(String, Array(UInt8))",
+        "Computed String ALIAS upper(TraceId)",
+        "Copied String MATERIALIZED upper(Rule)",
+      ])
+        await client.command(`ALTER TABLE trace_links ADD COLUMN ${column}`);
+      const hashes = async (): Promise<boolean[]> => {
+        const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+        const leaves = await collect(source, "trace_links", 0, 3);
+        const [bundle] = await digests(source, 0, 3);
+        const parts = rows.map((row, i) => Buffer.concat([Buffer.of(i, 1, 4), rowHash(row)]));
+        t.equal(
+          bundle!.digest === sha256(Buffer.concat(parts)),
+          leaves.every(({ hash }, i) => hash === rowHash(rows[i]!).toString("hex")),
+          "digest and hashes agree",
+        );
+        return leaves.map(({ hash }, i) => hash === rowHash(rows[i]!).toString("hex"));
+      };
+      t.same(await hashes(), [true, true, true], "columns with their defaults say nothing");
+      for (const [change, expected] of [
+        ["Verdict = 'approved' WHERE LeafIndex = 0", [false, true, true]],
+        ["Weight = 0 WHERE LeafIndex = 1", [false, false, true]],
+        ["Tags = map('a', [1]) WHERE LeafIndex = 2", [false, false, false]],
+        ["Verdict = '' WHERE LeafIndex = 0", [true, false, false]],
+      ] as const) {
+        await client.command(
+          `ALTER TABLE trace_links UPDATE ${change} SETTINGS mutations_sync = 2`,
+        );
+        t.same(await hashes(), expected, change);
+      }
+    },
+  );
+
+  await t.test(
+    "the rows with the highest indexes come first, and rows of other logs are told",
+    async (t) => {
+      const client = await server.tables(t);
+      const row = (i: number) => encodeRow(KINDS.control, { ControlKind: `${i}` });
+      await insert(client, TABLES.control, [1, 2, 3, 4, 5].map(row), 1);
+      const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+      const seen: number[] = [];
+      for await (const { indexes } of source.newest("control_records", 2, 3))
+        seen.push(...Array.from(indexes, Number));
+      t.same(seen, [5, 4, 3]);
+      t.same(await source.strangers(), []);
+      await client.command(
+        "INSERT INTO findings (LogId, LeafIndex) VALUES ('x', 1), ('x', 2), ('y', 1)",
+      );
+      t.same(await source.strangers(), [
+        { table: "findings", logId: "x", rows: 2 },
+        { table: "findings", logId: "y", rows: 1 },
+      ]);
+    },
+  );
+
+  await t.test("of very many checkpoints the newest come, and some of the older", async (t) => {
+    const client = await server.tables(t);
+    await client.command(
+      "INSERT INTO checkpoints (LogId, TreeSize, Note) SELECT {log:String}, number * 10 + 10, toString(number) FROM numbers(1000)",
+      { log: LOG_ID },
+    );
+    const source = new ClickHouseRowSource({ client, logId: LOG_ID });
+    const sizes = (await source.checkpoints(20)).map(({ size }) => size);
+    t.same(
+      sizes.slice(0, 20),
+      Array.from({ length: 20 }, (_, i) => 10_000 - i * 10),
+    );
+    t.ok(sizes.length > 35 && sizes.length <= 41, `${sizes.length}`);
+    t.same(
+      sizes,
+      sizes.toSorted((a, b) => b - a),
+    );
+    t.ok(sizes.at(-1)! < 1000);
   });
 });
 
@@ -324,15 +442,31 @@ async function collect(
   table: string,
   from: number,
   to: number,
-): Promise<{ index: bigint; kind: number; hash: string }[]> {
-  const leaves: { index: bigint; kind: number; hash: string }[] = [];
-  for await (const { indexes, kinds, rowHashes } of source.leaves(table, from, to)) {
-    for (const [i, index] of indexes.entries())
-      leaves.push({
-        index,
-        kind: kinds[i]!,
-        hash: Buffer.from(rowHashes.subarray(i * 32, i * 32 + 32)).toString("hex"),
-      });
+): Promise<{ index: bigint; hash: string }[]> {
+  const leaves: { index: bigint; hash: string }[] = [];
+  for await (const { indexes, rowHashes } of source.leaves(table, from, to)) {
+    for (const [i, index] of indexes.entries()) leaves.push({ index, hash: hexAt(rowHashes, i) });
   }
-  return leaves;
+  return leaves.sort((a, b) => (a.index < b.index ? -1 : 1));
+}
+
+/** The digests of a range, in the order of the bundles. */
+async function digests(
+  source: ClickHouseRowSource,
+  from: number,
+  to: number,
+): Promise<{ bundle: number; count: number; digest: string }[]> {
+  const found: { bundle: number; count: number; digest: string }[] = [];
+  for await (const { bundles, counts, digests } of source.bundles(from, to))
+    for (const [i, bundle] of bundles.entries())
+      found.push({ bundle: Number(bundle), count: Number(counts[i]), digest: hexAt(digests, i) });
+  return found.sort((a, b) => a.bundle - b.bundle);
+}
+
+function hexAt(hashes: Uint8Array, i: number): string {
+  return Buffer.from(hashes.subarray(i * 32, i * 32 + 32)).toString("hex");
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -7,6 +7,8 @@ const READINGS: Readings = {
   inFlightBytes: 1,
   inFlightCapacityBytes: 2,
   deduplicationKeys: 3,
+  correlationRecords: 12,
+  correlationCapacity: 13,
   journalBytes: 4,
   journalCapacityBytes: 5,
   storeQueueBytes: 6,
@@ -75,6 +77,8 @@ t.test("our own counters and durations are there", async (t) => {
   metrics.recorded("access", "envoy-otel", 10);
   metrics.batchDeduplicated("logs");
   metrics.rowsQuarantined("log", 2);
+  metrics.linksMade("span", 5);
+  metrics.correlationOverflowed(6);
   metrics.decoded("logs", 0.003);
   metrics.journalSynced(0.004);
   metrics.journalSynced(99);
@@ -82,6 +86,8 @@ t.test("our own counters and durations are there", async (t) => {
   t.equal(values.get('meshproof_records{kind="access",dialect="envoy-otel"}'), 10);
   t.equal(values.get('meshproof_deduplicated_batches{signal="logs"}'), 1);
   t.equal(values.get('meshproof_quarantined_rows{kind="log"}'), 2);
+  t.equal(values.get('meshproof_links{rule="span"}'), 5);
+  t.equal(values.get("meshproof_correlation_overflow_records"), 6);
   t.equal(values.get('meshproof_decode_duration_seconds_count{signal="logs"}'), 1);
   t.equal(values.get('meshproof_journal_fsync_duration_seconds_bucket{le="0.0025"}'), 0);
   t.equal(values.get('meshproof_journal_fsync_duration_seconds_bucket{le="0.005"}'), 1);
