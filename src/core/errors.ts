@@ -148,6 +148,24 @@ export const ERRORS = {
     retryable: false,
     text: "A signed note or checkpoint does not parse, or a known signature on it does not verify.",
   },
+  POLICY_INVALID: {
+    http: 400,
+    grpc: 3,
+    retryable: false,
+    text: "A policy file (C2SP tlog-policy) does not parse, or names a witness without the URL that is needed to ask it; the message names the line.",
+  },
+  WITNESS_FAILED: {
+    http: 503,
+    grpc: 14,
+    retryable: true,
+    text: "A witness did not cosign a checkpoint: no answer, a refusal, or an answer that does not verify. It is asked again at the next round.",
+  },
+  ROW_TAMPERED: {
+    http: 409,
+    grpc: 15,
+    retryable: false,
+    text: "ClickHouse does not hold the row that was sealed under this leaf index, or holds more than one: somebody changed the store.",
+  },
   PROOF_INVALID: {
     http: 400,
     grpc: 15,

@@ -1,7 +1,10 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { MeshproofError } from "./errors.ts";
 
-/** Who may do what. `sender` sends OTLP; `reader` queries records; `auditor` also reads proofs and the log; `admin` may do everything. */
+/**
+ * Who may do what. `sender` sends OTLP; `reader` reads records, proofs and the log; `auditor` also control records, which say who
+ * read what; `admin` may do everything.
+ */
 export const ROLES = ["sender", "reader", "auditor", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 

@@ -1,28 +1,66 @@
 import type { Kind } from "./kinds.ts";
 
-/** Leaf hashes as a store recomputes them from the rows that it holds. */
+/** Row hashes as a store recomputes them from the rows that it holds. */
 export interface LeafBatch {
-  /** Leaf indexes, ascending; the same index twice when a row is doubled. */
+  /** Leaf indexes in any order; the same index twice when a row is doubled. */
   readonly indexes: BigUint64Array;
-  /** SHA-256(row) of each, 32 bytes a row, hashed by the store over the columns as they stand now. */
+  /** SHA-256(row) of each, 32 bytes a row, over the columns as they stand now. */
   readonly rowHashes: Uint8Array;
-  /** The Kind column of each row. */
-  readonly kinds: Uint8Array;
+}
+
+/** Rows as a store spells them, for whoever hashes them himself. */
+export interface RowBatchBytes {
+  readonly indexes: BigUint64Array;
+  readonly rows: readonly Uint8Array[];
+}
+
+/**
+ * One digest for all rows of a bundle (256 leaf indexes), whatever tables they are in: SHA-256 of these 35 bytes for each row, in ascending
+ * order: LeafIndex modulo 256, then the entry that the row gives (0x01, the kind that belongs in its table, SHA-256(row)).
+ */
+export interface BundleBatch {
+  /** LeafIndex divided by 256, in any order. A bundle without rows is left out. */
+  readonly bundles: BigUint64Array;
+  /** Rows in each. */
+  readonly counts: BigUint64Array;
+  /** 32 bytes each. Of a bundle with more than 256 rows the digest says nothing. */
+  readonly digests: Uint8Array;
+}
+
+/** A checkpoint as the store keeps it: the size that stands beside the note need not be the note's. */
+export interface StoredCheckpoint {
+  readonly size: number;
+  readonly note: string;
+}
+
+/** Rows of a log that is not the one asked about. */
+export interface StrangeRows {
+  readonly table: string;
+  readonly logId: string;
+  readonly rows: number;
 }
 
 /**
  * Where the verifier gets rows from. The store implements it, so that `verify` itself needs no ClickHouse client.
+ *
+ * A row's bytes are those of its sealed columns as they stand now. Columns that are not sealed and do not hold the default of their type are
+ * appended: nobody shall take what was never sealed for part of the record.
  */
 export interface RowSource {
   /** Tables of sealed rows with the kind that belongs in each. */
   readonly tables: readonly { readonly table: string; readonly kind: Kind }[];
-  /**
-   * Recomputed row hashes of one table, for leaf indexes in [from, to), in ascending order.
-   * Columns that the row's LeafVersion does not cover and that do not hold their defaults are hashed in, so that they show as a change.
-   */
+  /** Digests of the rows with leaf indexes in [from, to). Absent where the store cannot compute them, or is not trusted to. */
+  bundles?(from: number, to: number): AsyncIterable<BundleBatch>;
+  /** Row hashes of one table, for leaf indexes in [from, to). */
   leaves(table: string, from: number, to: number): AsyncIterable<LeafBatch>;
-  /** Signed notes of the `checkpoints` table for this log, newest first. */
-  checkpoints(limit: number): Promise<readonly { readonly size: number; readonly note: string }[]>;
+  /** The same rows, unhashed. */
+  rowBytes(table: string, from: number, to: number): AsyncIterable<RowBatchBytes>;
+  /** Rows of each table with the highest leaf indexes from `from` on, at most `limit`. */
+  newest(table: string, from: number, limit: number): AsyncIterable<LeafBatch>;
+  /** Signed notes of the `checkpoints` table for this log: the newest `limit`, and as many spread over the older ones; largest first. */
+  checkpoints(limit: number): Promise<readonly StoredCheckpoint[]>;
+  /** Rows of other logs, by table and log. */
+  strangers(): Promise<readonly StrangeRows[]>;
   /** Open findings by kind. */
   findings(): Promise<Record<string, number>>;
   close(): Promise<void>;

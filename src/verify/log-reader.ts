@@ -54,3 +54,26 @@ async function readOrNull(path: string): Promise<Buffer | null> {
     throw error;
   }
 }
+
+/** Tiles that are kept by `TileCache`: 4 MB. */
+const CACHED_TILES = 512;
+
+/** A log whose tiles are read once: proofs for one checkpoint after the other need the same ones again and again. */
+export class TileCache {
+  readonly #log: LogReader;
+  readonly #tiles = new Map<string, Promise<Uint8Array | null>>();
+
+  constructor(log: LogReader) {
+    this.#log = log;
+  }
+
+  tile(path: TilePath): Promise<Uint8Array | null> {
+    const key = formatTilePath(path);
+    let found = this.#tiles.get(key);
+    if (found === undefined) {
+      if (this.#tiles.size >= CACHED_TILES) this.#tiles.clear();
+      this.#tiles.set(key, (found = this.#log.tile(path)));
+    }
+    return found;
+  }
+}

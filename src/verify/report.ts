@@ -28,6 +28,8 @@ export interface Report {
   readonly integrity: "ok" | "broken";
   readonly completeness: "ok" | "gaps";
   readonly treeSize: number;
+  /** The signed checkpoint that all was checked against; null when the log has none that holds. */
+  readonly checkpoint: string | null;
   readonly checked: {
     readonly records: number;
     readonly tiles: number;
@@ -58,6 +60,7 @@ const GAP_FINDINGS = new Set([
 /** Collects faults and counts while verification goes on. */
 export class ReportBuilder {
   treeSize = 0;
+  checkpoint: string | null = null;
   records = 0;
   tiles = 0;
   checkpoints = 0;
@@ -89,6 +92,7 @@ export class ReportBuilder {
         ? "gaps"
         : "ok",
       treeSize: this.treeSize,
+      checkpoint: this.checkpoint,
       checked: { records: this.records, tiles: this.tiles, checkpoints: this.checkpoints },
       faults: this.#faults,
       faultCount: this.#faultCount,

@@ -1,17 +1,16 @@
-import { equalBytes, toHex } from "../core/bytes.ts";
+import { equalBytes } from "../core/bytes.ts";
 import { TreeBuilder } from "../tlog/builder.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
-import { ENTRY_LENGTH, ENTRY_VERSION } from "../tlog/entry.ts";
-import { HASH_LENGTH, subtreeHash, writeLeafHash } from "../tlog/merkle.ts";
-import { treeRoot } from "../tlog/prove.ts";
-import { decodeBundle, TILE_WIDTH, tileHashReader, tileWidth, type Tile } from "../tlog/tiles.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
+import { TILE_WIDTH, tileWidth, type Tile } from "../tlog/tiles.ts";
+import { BundleCheck, wrongLength } from "./bundle-check.ts";
+import { NO_KIND } from "./entries.ts";
 import type { LogReader } from "./log-reader.ts";
 import type { ReportBuilder } from "./report.ts";
+import { reportUnsigned, SignedTiles } from "./signed-tiles.ts";
 
 /** Bundles that are read at the same time. */
 const READ_AHEAD = 32;
-/** The entry is missing or was changed, but its leaf hash is known. */
-export const NO_KIND = 0;
 /** Neither the entry nor its leaf hash is known: nothing can be said of the row. */
 export const UNKNOWN_LEAF = 0xff;
 
@@ -27,15 +26,20 @@ export interface LeafWindow {
   readonly hashes: Buffer;
 }
 
-/** The entries of a bundle. */
-interface Entries {
-  readonly leaves: Buffer;
-  readonly kinds: Uint8Array;
-  readonly rowHashes: Buffer;
+/**
+ * What the leaves are worth: `signed`: they lead to the signed root; `changed`: some do not, and are reported; `other`: they lead to another root,
+ * and so do the tiles; `unknown`: some could not be read.
+ */
+export type TreeVerdict = "signed" | "changed" | "other" | "unknown";
+
+/** A tile that is not what stands below it: from this hash on. */
+interface Mismatch {
+  readonly tile: Tile;
+  readonly position: number;
 }
 
 /**
- * Rebuilds the Merkle tree from the entry bundles and compares it with every tile on the way, from the first leaf to the last.
+ * Rebuilds the Merkle tree from the entry bundles and compares it with every tile on the way, from a first leaf to a last.
  * Goes on where it stopped when the log has grown.
  */
 export class TreeCheck {
@@ -44,33 +48,68 @@ export class TreeCheck {
   readonly #builder: TreeBuilder;
   readonly #wanted: ReadonlySet<number>;
   readonly #roots = new Map<number, Uint8Array>();
+  readonly #bundles: BundleCheck;
   /** Full tiles of levels from 1 on that the builder made since they were last compared. */
-  #pending: { readonly tile: Tile; readonly hashes: Buffer }[] = [];
+  readonly #made: { readonly tile: Tile; readonly hashes: Buffer }[];
+  #mismatches: Mismatch[] = [];
   /** Leaves of the last bundle when it was partial: the bundle that it grows into must begin with them. */
   #edge: Buffer = NO_LEAVES;
+  readonly #start: number;
   /** No leaf was unknown so far; otherwise there is no root, and no tile above, to compare with. */
-  #isWhole = true;
+  #isWhole: boolean;
 
-  /** `sizes`: the tree sizes whose roots are wanted from `rootAt`. */
-  constructor(log: LogReader, report: ReportBuilder, sizes: readonly number[] = []) {
+  private constructor(
+    log: LogReader,
+    report: ReportBuilder,
+    wanted: ReadonlySet<number>,
+    builder: TreeBuilder,
+    made: { readonly tile: Tile; readonly hashes: Buffer }[],
+    isWhole: boolean,
+  ) {
     this.#log = log;
     this.#report = report;
-    this.#wanted = new Set(sizes);
-    this.#builder = new TreeBuilder((level, index, hashes) => {
-      if (level === 0) return;
-      this.#pending.push({
-        tile: { level, index, width: TILE_WIDTH },
-        hashes: Buffer.from(hashes),
-      });
-    });
+    this.#bundles = new BundleCheck(log, report);
+    this.#wanted = wanted;
+    this.#builder = builder;
+    this.#made = made;
+    this.#start = builder.size;
+    this.#isWhole = isWhole;
   }
 
-  /** Leaves that were checked. */
+  /**
+   * A check that begins at leaf `start`, a multiple of 256; what lies before is taken from the tiles of the tree of `size` leaves.
+   * `sizes`: the tree sizes whose roots are wanted from `rootAt`.
+   */
+  static async open(
+    log: LogReader,
+    report: ReportBuilder,
+    { start, size, sizes }: { start: number; size: number; sizes: Iterable<number> },
+  ): Promise<TreeCheck> {
+    const made: { readonly tile: Tile; readonly hashes: Buffer }[] = [];
+    let isWhole = true;
+    const readTile = async ({ level, index, width }: Tile): Promise<Uint8Array> => {
+      const path = { level, index, width: tileWidth(size, level, index) };
+      const bytes = await log.tile(path);
+      report.tiles++;
+      if (bytes?.length === path.width * HASH_LENGTH) return bytes.subarray(0, width * HASH_LENGTH);
+      isWhole = false;
+      if (bytes === null) report.add("tile_missing", missing(path));
+      else report.add("tile_changed", wrongLength(path, bytes));
+      return new Uint8Array(width * HASH_LENGTH);
+    };
+    const builder = await TreeBuilder.load(start, readTile, (level, index, hashes) => {
+      if (level === 0) return;
+      made.push({ tile: { level, index, width: TILE_WIDTH }, hashes: Buffer.from(hashes) });
+    });
+    return new TreeCheck(log, report, new Set(sizes), builder, made, isWhole);
+  }
+
+  /** The leaf after the last one that was checked. */
   get size(): number {
     return this.#builder.size;
   }
 
-  /** Root of the tree of the first `size` leaves; undefined when it was not asked for, not reached yet, or depends on a leaf that is unknown. */
+  /** Root of the tree of the first `size` leaves; undefined when it was not asked for, was not reached, or depends on a leaf that is unknown. */
   rootAt(size: number): Uint8Array | undefined {
     return this.#roots.get(size);
   }
@@ -81,7 +120,7 @@ export class TreeCheck {
     const window: LeafWindow = {
       from,
       to,
-      hashes: Buffer.alloc((to - from) * HASH_LENGTH),
+      hashes: Buffer.allocUnsafeSlow((to - from) * HASH_LENGTH),
       kinds: new Uint8Array(to - from),
     };
     const end = Math.ceil(to / TILE_WIDTH);
@@ -101,22 +140,58 @@ export class TreeCheck {
       for (const { tile, bundle, hashes } of read)
         await this.#checkBundle(window, checkpoint, tile, bundle, hashes);
     }
-    const pending = this.#pending;
-    this.#pending = [];
-    for (const { tile, hashes } of pending) await this.#compareTile(tile, hashes);
+    for (const { tile, hashes } of this.#made.splice(0))
+      await this.#compareTile(checkpoint, tile, hashes);
     return window;
   }
 
-  /** Compares the tree with the signed root; call it when all leaves of the checkpoint are in. */
-  async finish(checkpoint: Checkpoint): Promise<void> {
+  /** Compares the tree with the signed root; call it when all leaves that are to be checked are in. */
+  async finish(checkpoint: Checkpoint): Promise<TreeVerdict> {
+    const isAtEnd = this.size === checkpoint.size;
     for (const { tile, hashes } of this.#builder.partials())
-      if (tile.level > 0) await this.#compareTile(tile, Buffer.from(hashes));
+      if (tile.level > 0) await this.#compareTile(checkpoint, tile, Buffer.from(hashes));
+    if (!this.#isWhole) return "unknown";
     const root = this.#builder.root();
-    if (!this.#isWhole || equalBytes(root, checkpoint.root)) return;
-    this.#report.add(
-      "checkpoint_invalid",
-      `the checkpoint of ${checkpoint.size} leaves signs the root ${toHex(checkpoint.root)}, the entries give ${toHex(root)}`,
-    );
+    this.#roots.set(this.size, root);
+    const signed = new SignedTiles(this.#log, checkpoint);
+    const holds = isAtEnd
+      ? equalBytes(root, checkpoint.root)
+      : await signed.continues(this.size, root);
+    const found = await this.#judgeMismatches(holds ? null : signed);
+    if (holds) return "signed";
+    if (!(await signed.edgeHolds())) return "other";
+    // The tiles to the left of the first leaf are part of the tree, and nothing below them was read.
+    const left = await signed.changed(signed.edgeTiles(this.#start));
+    reportUnsigned(this.#report, left);
+    return found || left.length > 0 ? "changed" : "other";
+  }
+
+  /** Reports the tiles that are not what stands below them. `signed`: where the leaves do not lead to the signed root, what does. */
+  async #judgeMismatches(signed: SignedTiles | null): Promise<boolean> {
+    const ranges: { readonly from: number; readonly to: number }[] = [];
+    const mismatches = this.#mismatches.toSorted((a, b) => a.tile.level - b.tile.level);
+    this.#mismatches = [];
+    for (const { tile, position } of mismatches) {
+      const span = TILE_WIDTH ** tile.level;
+      const from = (tile.index * TILE_WIDTH + position) * span;
+      const to = from + span;
+      if (signed === null || !(await signed.holds(tile))) {
+        this.#report.add(
+          "tile_changed",
+          `tile ${tile.level}/${tile.index} does not hold the hashes of the tiles below it, from leaves ${from} to ${to - 1} on`,
+        );
+        continue;
+      }
+      // The tiles above a changed one differ too.
+      if (ranges.some((range) => from <= range.from && range.to <= to)) continue;
+      ranges.push({ from, to });
+      this.#report.add(
+        "entry_changed",
+        `of the records ${from} to ${to - 1} entries and tiles were changed alike: they do not hash to tile ${tile.level}/${tile.index}, which the signed root covers`,
+        from,
+      );
+    }
+    return ranges.length > 0;
   }
 
   async #checkBundle(
@@ -127,12 +202,9 @@ export class TreeCheck {
     bytes: Uint8Array | null,
   ): Promise<void> {
     this.#report.tiles += 2;
-    const entries = this.#readEntries(tile, bundle);
-    const hashes = this.#readHashes(tile, bytes);
-    const found = await this.#establish(checkpoint, tile, entries?.leaves ?? null, hashes);
-    if (found === null) this.#isWhole = false;
-    const leaves = found ?? Buffer.alloc(tile.width * HASH_LENGTH);
     const start = tile.index * TILE_WIDTH;
+    const found = await this.#bundles.check(checkpoint, tile, bundle, bytes);
+    if (found === null) this.#isWhole = false;
     // A bundle that was partial when it was checked last: what is new begins within it.
     const old = this.size - start;
     if (found !== null && !equalBytes(found.subarray(0, old * HASH_LENGTH), this.#edge)) {
@@ -141,138 +213,62 @@ export class TreeCheck {
         `the first ${old} leaves of tile 0/${tile.index} are others than when the tile was smaller`,
       );
     }
-    this.#edge = tile.width === TILE_WIDTH ? NO_LEAVES : leaves;
+    this.#keepLeaves(window, tile, found);
+    const leaves = found ?? Buffer.alloc(tile.width * HASH_LENGTH);
+    this.#edge = tile.width === TILE_WIDTH ? NO_LEAVES : Buffer.from(leaves);
     for (let i = old; i < tile.width; i++) {
-      const at = start + i - window.from;
-      const from = i * HASH_LENGTH;
-      const kind = found === null ? UNKNOWN_LEAF : kindAt(entries, i, found);
-      const hash = kind === NO_KIND || kind === UNKNOWN_LEAF ? leaves : entries!.rowHashes;
-      window.kinds[at] = kind;
-      hash.copy(window.hashes, at * HASH_LENGTH, from, from + HASH_LENGTH);
-      this.#builder.append(leaves, from);
+      this.#builder.append(leaves, i * HASH_LENGTH);
       if (this.#isWhole && this.#wanted.has(this.size))
         this.#roots.set(this.size, this.#builder.root());
     }
   }
 
-  /** The leaves of a bundle from its entries and its tile, the one that leads to the signed root where they differ; null when neither can be used. */
-  async #establish(
+  /** Puts the leaves of a bundle from where the tree ends into the window. */
+  #keepLeaves(window: LeafWindow, tile: Tile, found: Buffer | null): void {
+    const old = this.size - tile.index * TILE_WIDTH;
+    const to = this.size - window.from;
+    if (found === null) {
+      window.kinds.fill(UNKNOWN_LEAF, to, to + tile.width - old);
+      return;
+    }
+    const { kinds, rowHashes, leaves, isPlain } = this.#bundles.entries;
+    const isOwn = found.buffer === leaves.buffer;
+    if (isOwn && isPlain) {
+      window.kinds.set(kinds.subarray(old, tile.width), to);
+      rowHashes.copy(window.hashes, to * HASH_LENGTH, old * HASH_LENGTH, tile.width * HASH_LENGTH);
+      return;
+    }
+    for (let i = old; i < tile.width; i++) {
+      const at = i * HASH_LENGTH;
+      const end = at + HASH_LENGTH;
+      const kind = isOwn || leaves.compare(found, at, end, at, end) === 0 ? kinds[i]! : NO_KIND;
+      const hash = kind === NO_KIND ? found : rowHashes;
+      window.kinds[to + i - old] = kind;
+      hash.copy(window.hashes, (to + i - old) * HASH_LENGTH, at, end);
+    }
+  }
+
+  /** Compares hashes with the tile that begins with them: where not all leaves were checked, it has more. */
+  async #compareTile(
     checkpoint: Checkpoint,
-    tile: Tile,
-    leaves: Buffer | null,
-    hashes: Buffer | null,
-  ): Promise<Buffer | null> {
-    // Entries alone are folded into the tree, and so judged by the tiles above and the root.
-    if (hashes === null || (leaves !== null && equalBytes(leaves, hashes))) return leaves;
-    const tileHolds = await this.#leadsUp(checkpoint, tile, hashes);
-    if (!tileHolds)
-      this.#report.add(
-        "tile_changed",
-        `tile 0/${tile.index} does not hash to what stands in the tiles above it`,
-      );
-    if (leaves === null) return tileHolds ? hashes : null;
-    if (!tileHolds && (await this.#leadsUp(checkpoint, tile, leaves))) return leaves;
-    for (let at = 0; at < leaves.length; at += HASH_LENGTH) {
-      if (leaves.compare(hashes, at, at + HASH_LENGTH, at, at + HASH_LENGTH) === 0) continue;
-      this.#report.add(
-        "entry_changed",
-        `the entry does not hash to its leaf in tile 0/${tile.index}`,
-        tile.index * TILE_WIDTH + at / HASH_LENGTH,
-      );
-    }
-    return tileHolds ? hashes : leaves;
-  }
-
-  /** Leaf hash and kind of each entry; null when the bundle is missing or is none. */
-  #readEntries({ index, width }: Tile, bundle: Uint8Array | null): Entries | null {
-    const start = index * TILE_WIDTH;
-    if (bundle === null) {
-      const leaves = `leaves ${start} to ${start + width - 1}`;
-      this.#report.add("tile_missing", `entry bundle ${index} (${leaves}) is missing`);
-      return null;
-    }
-    let entries: Uint8Array[];
-    try {
-      entries = decodeBundle(bundle, width);
-    } catch (error) {
-      this.#report.add("entry_changed", `in bundle ${index}: ${(error as Error).message}`, start);
-      return null;
-    }
-    const leaves = Buffer.alloc(width * HASH_LENGTH);
-    const rowHashes = Buffer.alloc(width * HASH_LENGTH);
-    const kinds = new Uint8Array(width);
-    const bytes = Buffer.from(bundle.buffer, bundle.byteOffset, bundle.length);
-    let at = 0;
-    for (const [i, entry] of entries.entries()) {
-      at += 2;
-      const end = at + entry.length;
-      writeLeafHash(leaves, i * HASH_LENGTH, bytes, at, end);
-      if (entry.length === ENTRY_LENGTH && bytes[at] === ENTRY_VERSION) {
-        kinds[i] = bytes[at + 1]!;
-        bytes.copy(rowHashes, i * HASH_LENGTH, at + 2, end);
-      }
-      at = end;
-    }
-    return { leaves, kinds, rowHashes };
-  }
-
-  #readHashes({ index, width }: Tile, bytes: Uint8Array | null): Buffer | null {
-    const start = index * TILE_WIDTH;
-    if (bytes === null) {
-      const leaves = `leaves ${start} to ${start + width - 1}`;
-      this.#report.add("tile_missing", `tile 0/${index} (${leaves}) is missing`);
-      return null;
-    }
-    if (bytes.length === width * HASH_LENGTH)
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    this.#report.add(
-      "tile_changed",
-      `tile 0/${index}: expected ${width * HASH_LENGTH} bytes, got ${bytes.length}`,
-    );
-    return null;
-  }
-
-  /** Do these leaves give what stands above them: in the tile of level 1, or for the last, partial tile the signed root? */
-  async #leadsUp(checkpoint: Checkpoint, tile: Tile, leaves: Buffer): Promise<boolean> {
-    if (tile.width === TILE_WIDTH) {
-      const index = Math.floor(tile.index / TILE_WIDTH);
-      const above = await this.#log.tile({
-        level: 1,
-        index,
-        width: tileWidth(checkpoint.size, 1, index),
-      });
-      const at = (tile.index % TILE_WIDTH) * HASH_LENGTH;
-      const expected = above?.subarray(at, at + HASH_LENGTH);
-      return expected !== undefined && equalBytes(subtreeHash(leaves, 0, TILE_WIDTH), expected);
-    }
-    const reader = tileHashReader(checkpoint.size, async ({ level, index, width }) =>
-      level === 0 && index === tile.index
-        ? leaves
-        : ((await this.#log.tile({ level, index, width })) ?? Buffer.alloc(0)),
-    );
-    const root = await treeRoot(checkpoint.size, reader).catch(() => Buffer.alloc(0));
-    return equalBytes(root, checkpoint.root);
-  }
-
-  async #compareTile({ level, index, width }: Tile, hashes: Buffer): Promise<void> {
+    { level, index }: Tile,
+    hashes: Buffer,
+  ): Promise<void> {
     this.#report.tiles++;
-    const tile = await this.#log.tile({ level, index, width });
-    if (tile === null)
-      this.#report.add("tile_missing", `tile ${level}/${index} of ${width} hashes is missing`);
-    else if (this.#isWhole && !equalBytes(tile, hashes))
-      this.#report.add(
-        "tile_changed",
-        `tile ${level}/${index} does not hold the hashes of the tiles below it`,
-      );
+    const tile = { level, index, width: tileWidth(checkpoint.size, level, index) };
+    const bytes = await this.#log.tile(tile);
+    if (bytes === null) this.#report.add("tile_missing", missing(tile));
+    else if (bytes.length !== tile.width * HASH_LENGTH)
+      this.#report.add("tile_changed", wrongLength(tile, bytes));
+    else if (this.#isWhole && !equalBytes(bytes.subarray(0, hashes.length), hashes)) {
+      let at = 0;
+      while (hashes.compare(bytes, at, at + HASH_LENGTH, at, at + HASH_LENGTH) === 0)
+        at += HASH_LENGTH;
+      this.#mismatches.push({ tile, position: at / HASH_LENGTH });
+    }
   }
 }
 
-/** Kind of entry `i`, where it is the one that its leaf was made from. */
-function kindAt(entries: Entries | null, i: number, leaves: Buffer): number {
-  if (entries === null) return NO_KIND;
-  const from = i * HASH_LENGTH;
-  const isSealed =
-    entries.leaves === leaves ||
-    entries.leaves.compare(leaves, from, from + HASH_LENGTH, from, from + HASH_LENGTH) === 0;
-  return isSealed ? entries.kinds[i]! : NO_KIND;
+function missing({ level, index, width }: Tile): string {
+  return `tile ${level}/${index} of ${width} hashes is missing`;
 }

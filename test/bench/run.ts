@@ -2,12 +2,14 @@ import { availableParallelism, cpus } from "node:os";
 import { benchDecode } from "./decode.bench.ts";
 import { benchJournal } from "./journal.bench.ts";
 import { benchProcess } from "./process.bench.ts";
+import { benchVerify } from "./verify.bench.ts";
 
 /** `npm run bench [name …]`: prints tables of medians. Absolute figures are the machine's; ratios within a table hold elsewhere too. */
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   decode: benchDecode,
   journal: benchJournal,
   process: benchProcess,
+  verify: benchVerify,
 };
 
 const names = process.argv.slice(2);

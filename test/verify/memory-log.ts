@@ -1,6 +1,13 @@
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import type { Kind } from "../../src/core/kinds.ts";
-import type { LeafBatch, RowSource } from "../../src/core/verification.ts";
+import type {
+  BundleBatch,
+  LeafBatch,
+  RowBatchBytes,
+  RowSource,
+  StoredCheckpoint,
+  StrangeRows,
+} from "../../src/core/verification.ts";
 import { TreeBuilder } from "../../src/tlog/builder.ts";
 import { formatCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { encodeEntry } from "../../src/tlog/entry.ts";
@@ -45,20 +52,22 @@ export function kindAt(index: number): Kind {
   return index % 3 === 0 ? 2 : 3;
 }
 
+/** A row whose bytes are its name. */
 interface StoredRow {
   readonly index: number;
-  hash: Buffer;
+  name: string;
 }
 
 /** The rows of a log, as a store would give them. */
 export class MemoryRows implements RowSource {
   readonly tables = TABLES;
   readonly rows: Record<string, StoredRow[]> = { spans: [], logs: [] };
-  readonly stored: { size: number; note: string }[] = [];
+  readonly stored: StoredCheckpoint[] = [];
   found: Record<string, number> = {};
-  /** Called before each answer. */
-  onRead: () => void = () => {};
-  /** Rows in a batch. */
+  foreign: StrangeRows[] = [];
+  /** Called before each answer: digests once a window, row hashes once a table. */
+  onRead: (what: "bundles" | "leaves" | "newest") => void = () => {};
+  /** Rows, or bundles, in a batch. */
   batch = 1000;
 
   table(index: number): StoredRow[] {
@@ -66,7 +75,7 @@ export class MemoryRows implements RowSource {
   }
 
   add(index: number): void {
-    this.table(index).push({ index, hash: rowHash(`row ${index}`) });
+    this.table(index).push({ index, name: `row ${index}` });
   }
 
   find(index: number): StoredRow {
@@ -81,23 +90,55 @@ export class MemoryRows implements RowSource {
     )[0]!;
   }
 
-  async *leaves(table: string, from: number, to: number): AsyncGenerator<LeafBatch> {
-    this.onRead();
-    const rows = this.rows[table]!.filter(({ index }) => from <= index && index < to).sort(
-      (a, b) => a.index - b.index,
+  async *bundles(from: number, to: number): AsyncGenerator<BundleBatch> {
+    this.onRead("bundles");
+    const parts = this.tables.flatMap(({ table, kind }) =>
+      this.#between(table, from, to).map(({ index, name }) => ({
+        bundle: Math.floor(index / 256),
+        part: Buffer.concat([Buffer.of(index % 256, 1, kind), rowHash(name)]),
+      })),
     );
-    for (let at = 0; at < rows.length; at += this.batch) {
-      const part = rows.slice(at, at + this.batch);
+    const bundles = [...Map.groupBy(parts, ({ bundle }) => bundle)].toReversed();
+    for (let at = 0; at < bundles.length; at += this.batch) {
+      const some = bundles.slice(at, at + this.batch);
       yield {
-        indexes: BigUint64Array.from(part, ({ index }) => BigInt(index)),
-        rowHashes: Buffer.concat(part.map(({ hash }) => hash)),
-        kinds: Uint8Array.from(part, () => (table === "spans" ? 2 : 3)),
+        bundles: BigUint64Array.from(some, ([bundle]) => BigInt(bundle)),
+        counts: BigUint64Array.from(some, ([, rows]) => BigInt(rows.length)),
+        digests: Buffer.concat(
+          some.map(([, rows]) => {
+            const sorted = rows.map(({ part }) => part).sort(Buffer.compare);
+            return createHash("sha256").update(Buffer.concat(sorted)).digest();
+          }),
+        ),
       };
     }
   }
 
-  async checkpoints(limit: number): Promise<{ size: number; note: string }[]> {
+  async *leaves(table: string, from: number, to: number): AsyncGenerator<LeafBatch> {
+    this.onRead("leaves");
+    yield* this.#hashed(this.#between(table, from, to));
+  }
+
+  async *newest(table: string, from: number, limit: number): AsyncGenerator<LeafBatch> {
+    this.onRead("newest");
+    const rows = this.#between(table, from, Infinity).sort((a, b) => b.index - a.index);
+    yield* this.#hashed(rows.slice(0, limit));
+  }
+
+  async *rowBytes(table: string, from: number, to: number): AsyncGenerator<RowBatchBytes> {
+    const rows = this.#between(table, from, to);
+    yield {
+      indexes: BigUint64Array.from(rows, ({ index }) => BigInt(index)),
+      rows: rows.map(({ name }) => Buffer.from(name)),
+    };
+  }
+
+  async checkpoints(limit: number): Promise<StoredCheckpoint[]> {
     return this.stored.toSorted((a, b) => b.size - a.size).slice(0, limit);
+  }
+
+  async strangers(): Promise<StrangeRows[]> {
+    return this.foreign;
   }
 
   async findings(): Promise<Record<string, number>> {
@@ -105,6 +146,20 @@ export class MemoryRows implements RowSource {
   }
 
   async close(): Promise<void> {}
+
+  #between(table: string, from: number, to: number): StoredRow[] {
+    return this.rows[table]!.filter(({ index }) => from <= index && index < to);
+  }
+
+  *#hashed(rows: readonly StoredRow[]): Generator<LeafBatch> {
+    for (let at = 0; at < rows.length; at += this.batch) {
+      const part = rows.slice(at, at + this.batch);
+      yield {
+        indexes: BigUint64Array.from(part, ({ index }) => BigInt(index)),
+        rowHashes: Buffer.concat(part.map(({ name }) => rowHash(name))),
+      };
+    }
+  }
 }
 
 /** A log that grows by `grow` and publishes tiles, bundles and a signed checkpoint each time. */
@@ -120,8 +175,7 @@ export class MemoryLog implements LogReader {
     this.put({ level, index, width: TILE_WIDTH }, hashes),
   );
 
-  constructor() {
-    const { signer, key } = newKey();
+  constructor({ signer, key }: ReturnType<typeof newKey> = newKey()) {
     this.signer = signer;
     this.key = key;
   }

@@ -1,0 +1,131 @@
+import { MeshproofError } from "../core/errors.ts";
+import { type Kind, type KindName, LEAF_VERSION } from "../core/kinds.ts";
+import { SHA256_BYTES, sha256Into } from "../core/sha256.ts";
+import { TABLES } from "../records/columns.ts";
+import { type RecordJson, rowToJson } from "../records/row-json.ts";
+import { type Checkpoint, openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
+import { encodeEntry } from "../tlog/entry.ts";
+import { leafHash } from "../tlog/merkle.ts";
+import { parseNote, type VerifierKey, verifyNote } from "../tlog/note.ts";
+import { type LogProof, parseProof } from "../tlog/proof.ts";
+import { checkInclusion } from "../tlog/prove.ts";
+
+/** LeafVersion, Kind and Salt: what every row begins with. */
+const MIN_ROW_BYTES = 1 + 1 + 16;
+const KIND_OFFSET = 1;
+
+/** Whom to trust. */
+export interface RecordProofOptions {
+  /** Keys of logs whose word counts. */
+  readonly keys: readonly VerifierKey[];
+  /** The log that it has to be; without it, any log whose key is in `keys`. */
+  readonly origin?: string;
+}
+
+/** A signature on the checkpoint that one of the given keys vouches for. */
+export interface CheckedSignature {
+  readonly key: VerifierKey;
+  /** Seconds since the epoch, where the signature has them: when a witness says that it saw the checkpoint. */
+  readonly timestamp: bigint | null;
+}
+
+/** A record that its log's signature covers. */
+export interface CheckedRecord {
+  /** The log that sealed it. */
+  readonly origin: string;
+  /** Records in the log when the checkpoint of the proof was signed. */
+  readonly treeSize: number;
+  readonly leafIndex: number;
+  /** The log's signature, and those of witnesses whose keys were given. */
+  readonly signatures: readonly CheckedSignature[];
+  readonly kind: KindName;
+  /** Table that holds records of this kind. */
+  readonly table: string;
+  /** The sealed bytes. */
+  readonly row: Uint8Array;
+  /** The row's columns, as the API gives them. */
+  readonly record: RecordJson;
+}
+
+/**
+ * The record that a proof file holds, when the log of one of `keys` has sealed it. No file, clock or network is used.
+ *
+ * The row stands in the proof's `extra`, which no signature covers by itself: it is hashed into the leaf, the leaf led to the signed
+ * root, and only then is the row decoded. An error says nothing of it.
+ * Throws: PROOF_INVALID when it is no proof, holds no row, or its row, index and hashes do not lead to the signed root; NOTE_INVALID when the
+ * checkpoint is no checkpoint, of another log, or not signed by one of `keys`; PROOF_RANGE when the index lies beyond the checkpoint;
+ * ROW_INVALID when the row was sealed, but cannot be read.
+ */
+export function checkRecordProof(
+  proofFile: string | Uint8Array,
+  { origin, keys }: RecordProofOptions,
+): CheckedRecord {
+  const proof = parseProof(typeof proofFile === "string" ? proofFile : decodeUtf8(proofFile));
+  const { extra: row } = proof;
+  if (row === null)
+    throw new MeshproofError(
+      "PROOF_INVALID",
+      'tlog-proof: expected the record\'s row on a line "extra", got none',
+    );
+  // Which key has to have signed follows from the origin; whatever else the note says is looked at after its signature.
+  const note = parseNote(proof.checkpoint);
+  const claimed = origin ?? parseCheckpoint(note.text).origin;
+  const checkpoint = openCheckpoint(proof.checkpoint, claimed, keys);
+  checkRowIncluded(row, proof, checkpoint);
+  return {
+    origin: checkpoint.origin,
+    treeSize: checkpoint.size,
+    leafIndex: proof.index,
+    signatures: verifyNote(note, keys).map(({ key, timestamp }) => ({ key, timestamp })),
+    ...decodeSealed(row),
+    row,
+  };
+}
+
+function checkRowIncluded(row: Uint8Array, proof: LogProof, { size, root }: Checkpoint): void {
+  try {
+    checkInclusion(proof.hashes, proof.index, size, leafOf(row), root);
+  } catch (error) {
+    if (!(error instanceof MeshproofError) || error.code !== "PROOF_INVALID") throw error;
+    throw new MeshproofError(
+      "PROOF_INVALID",
+      `this row is not record ${proof.index} of the ${size} that were signed: row, index or hashes were changed (${error.message})`,
+      { cause: error },
+    );
+  }
+}
+
+function decodeSealed(row: Uint8Array): Pick<CheckedRecord, "kind" | "table" | "record"> {
+  const [version, kind] = row;
+  if (version !== LEAF_VERSION)
+    throw new MeshproofError(
+      "ROW_INVALID",
+      `expected a row of version ${LEAF_VERSION}, got version ${version}: it was sealed, but a newer meshproof has to read it`,
+    );
+  const record = rowToJson(kind as Kind, row);
+  const [name, table] = Object.entries(TABLES).find(([, declared]) => declared.kind === kind)!;
+  return { kind: name as KindName, table: table.name, record };
+}
+
+/**
+ * Leaf hash of the record whose row this is. The entry takes its kind from the row.
+ * Throws: PROOF_INVALID when the bytes are too few for any row.
+ */
+export function leafOf(row: Uint8Array): Uint8Array {
+  if (row.length < MIN_ROW_BYTES)
+    throw new MeshproofError(
+      "PROOF_INVALID",
+      `expected a row of at least ${MIN_ROW_BYTES} bytes, got ${row.length}`,
+    );
+  const rowHash = Buffer.alloc(SHA256_BYTES);
+  sha256Into(row, rowHash, 0);
+  return leafHash(encodeEntry(row[KIND_OFFSET] as Kind, rowHash));
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new MeshproofError("PROOF_INVALID", "tlog-proof: expected UTF-8", { cause });
+  }
+}
