@@ -4,9 +4,17 @@
  */
 export { ERRORS, MeshproofError, type ErrorCode } from "./core/errors.ts";
 export { KINDS, type Kind, type KindName } from "./core/kinds.ts";
-export type { LeafBatch, RowSource } from "./core/verification.ts";
+export type {
+  BundleBatch,
+  LeafBatch,
+  RowBatchBytes,
+  RowSource,
+  StoredCheckpoint,
+  StrangeRows,
+} from "./core/verification.ts";
 export { defineDialect } from "./normalise/dialect.ts";
 export { TABLES, type Column, type Table } from "./records/columns.ts";
+export { type RecordJson, rowToJson } from "./records/row-json.ts";
 export { decodeRow, type RowValue } from "./records/row-codec.ts";
 export { defineSigner } from "./seal/signers/define.ts";
 export { openCheckpoint, parseCheckpoint, type Checkpoint } from "./tlog/checkpoint.ts";
@@ -16,5 +24,14 @@ export { parseVerifierKey, type VerifierKey } from "./tlog/note.ts";
 export { checkProof, parseProof, type LogProof } from "./tlog/proof.ts";
 export { checkConsistency, checkInclusion } from "./tlog/prove.ts";
 export { DirectoryLogReader, type LogReader } from "./verify/log-reader.ts";
+export {
+  type CheckedRecord,
+  type CheckedSignature,
+  checkRecordProof,
+  type RecordProofOptions,
+} from "./verify/proof.ts";
+export { type Proved, Prover, type ProverOptions } from "./verify/prover.ts";
 export type { Fault, FaultKind, Report } from "./verify/report.ts";
-export { verify, type VerifyOptions } from "./verify/verify.ts";
+export type { SeenCheckpoint } from "./verify/checkpoint-check.ts";
+export type { KeptRow, KeptRows, OtherPlaces } from "./verify/missing-rows.ts";
+export { type Progress, verify, type VerifyOptions } from "./verify/verify.ts";

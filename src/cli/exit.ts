@@ -1,4 +1,4 @@
-import { MeshproofError } from "../core/errors.ts";
+import { type ErrorCode, MeshproofError } from "../core/errors.ts";
 
 /** What the process answers its caller. */
 export const EXIT = {
@@ -13,11 +13,16 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** Errors that are more than "it could not run": what was asked for cannot be right, or the store is not what was sealed. */
+const EXIT_OF: Partial<Record<ErrorCode, ExitCode>> = {
+  CONFIG_INVALID: EXIT.usage,
+  BAD_REQUEST: EXIT.usage,
+  ROW_TAMPERED: EXIT.failed,
+};
+
 /** The exit code that an error asks for. */
 export function exitCodeOf(error: unknown): ExitCode {
-  return error instanceof MeshproofError && error.code === "CONFIG_INVALID"
-    ? EXIT.usage
-    : EXIT.unable;
+  return (error instanceof MeshproofError ? EXIT_OF[error.code] : undefined) ?? EXIT.unable;
 }
 
 /**

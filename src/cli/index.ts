@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { isTokenName, ROLES } from "../core/tokens.ts";
+import { DEFAULT_SEED } from "../demo/random.ts";
+import { parseVerifierKey, type VerifierKey } from "../tlog/note.ts";
 import type { Context } from "./context.ts";
 import { describeError, EXIT, exitCodeOf, type ExitCode } from "./exit.ts";
 import { Output, type Streams } from "./output.ts";
@@ -9,10 +11,15 @@ import { Output, type Streams } from "./output.ts";
 
 const EXAMPLES = `
 Examples:
+  $ meshproof demo                                  what there is to see, in half a minute
   $ meshproof serve                                 start with all defaults: OTLP/HTTP on 127.0.0.1:4318
   $ meshproof serve --config prod.yaml              a file needs only what differs from the defaults
   $ meshproof validate --config prod.yaml           check a file without starting anything
   $ meshproof verify                                prove that no stored record was changed
+  $ meshproof records --decision denied --from -1h  who was refused in the last hour, and by which policy
+  $ meshproof trace 1234                            what happened around record 1234
+  $ meshproof prove 1234 && meshproof verify-proof 1234.tlog-proof
+                                                    evidence of one record for others, and how they check it
   $ meshproof token sender checkout-collector       a token for somebody who sends records
 
 Exit codes: 0 fine; 1 a check failed (tampering, a bad proof); 2 usage or configuration; 3 could not run.`;
@@ -82,6 +89,30 @@ SIGTERM or Ctrl-C drains what is in flight and stops; a second one ends at once 
     )
     .action(async (options) => finish(await (await import("./serve.ts")).serve(options, context)));
 
+  program
+    .command("demo")
+    .description("play the traffic of a small shop's mesh, and show what meshproof makes of it")
+    .option(
+      "--directory <directory>",
+      "keep everything there, in a new or empty directory; without it, a temporary one",
+    )
+    .addOption(
+      new Option("--seed <number>", "the same seed plays the same traffic")
+        .default(DEFAULT_SEED)
+        .argParser(parseSeed),
+    )
+    .option("--keep", "go on serving until Ctrl-C, and keep the directory")
+    .option("--json", JSON_HELP)
+    .addHelpText(
+      "after",
+      `
+Starts a whole server on free ports, sends it some thousand requests as proxies and applications would (OTLP, by the exporters
+of OpenTelemetry's SDK), and tells what came of them: who was denied what by which policy, the trace around it, a proxy that kept
+no record, the proof of a record, and how a row that was changed in ClickHouse is found. Takes half a minute.
+Exit code 0: all of it held; 1: something did not, and the story says what; 3: it was stopped before the end.`,
+    )
+    .action(async (options) => finish(await (await import("./demo.ts")).demo(options, context)));
+
   withConfig(program.command("validate"))
     .description("check the configuration without starting anything")
     .option("--json", "print the whole configuration as it would be used, without secrets")
@@ -97,28 +128,210 @@ SIGTERM or Ctrl-C drains what is in flight and stops; a second one ends at once 
       "the key to trust; without it, that of the key file beside the log",
     )
     .option("--log-only", "check entries, tiles and checkpoint, but no rows")
+    .option("--distrust-store", "hash rows here, not in ClickHouse: slower, and trusts it less")
+    .option("--from <leaf index>", "records from this one on alone", parseLeafIndex)
+    .option("--to <leaf index>", "records before this one alone", parseLeafIndex)
+    .option("--incremental", "only what is new since the last time, and that the log continues it")
+    .option(
+      "--state <file>",
+      "where to remember how far that was; without it, in the data directory",
+    )
+    .option(
+      "--expect-checkpoint <file>",
+      "a checkpoint that you kept: the log has to continue it; repeatable",
+      (file: string, files: readonly string[] | undefined) => [...(files ?? []), file],
+    )
     .addHelpText(
       "after",
       `
 Recomputes the hash of every row as it stands in ClickHouse, compares it with its sealed entry, the entries with every tile,
-and the tree with the newest signed checkpoint. Works beside a running server and without one.
-Give --key a verifier key that you noted elsewhere: then nobody who can write here can deceive you.
-Exit code 0: nothing was changed; 1: something was, and the faults say what.`,
+and the tree with the newest signed checkpoint. Works beside a running server and without one, and changes nothing.
+Give --key a verifier key, and --expect-checkpoint a checkpoint, that you noted elsewhere: then nobody who can write here can deceive you.
+A range is widened to whole bundles of 256 records.
+Exit code 0: nothing was changed; 1: something was, and the faults say what.
+
+Examples:
+  $ meshproof verify
+  $ meshproof verify --incremental --state /mnt/audit/mesh.verified
+  $ cp data/log/checkpoint /mnt/audit/ && meshproof verify --expect-checkpoint /mnt/audit/checkpoint`,
     )
     .action(async (options) =>
       finish(await (await import("./verify.ts")).verify(options, context)),
     );
 
-  withConfig(program.command("key"))
-    .description("print the verifier key of the log; makes the key before the first start")
+  const withApi = (command: Command): Command =>
+    withConfig(command)
+      .option(
+        "--api <url>",
+        "the API to ask; without it, that of the server on this data directory",
+      )
+      .option("--token-file <file>", "file with a bearer token; without it, MESHPROOF_TOKEN")
+      .option("--ca <file>", "PEM file of the authorities to trust instead of the usual ones")
+      .option("--client-cert <file>", "PEM file of a client certificate, if the server wants one")
+      .option("--client-key <file>", "PEM file of its key")
+      .option("--json", JSON_HELP);
+
+  withApi(
+    program
+      .command("records")
+      .description("list access records of a running server: who did what, and who was refused")
+      .option(
+        "--principal <name>",
+        "who asked: an end user or the peer's identity; NAME* for a prefix",
+      )
+      .addOption(
+        new Option("--decision <decision>", "what the mesh decided").choices([
+          "allowed",
+          "denied",
+          "failed",
+          "unknown",
+        ]),
+      )
+      .option("--path <path>", "path without query; PATH* for a prefix")
+      .option("--service <name>", "service that was reached")
+      .option("--policy <name>", "policy that decided")
+      .option("--trace <trace id>", "records of one trace")
+      .option("--from <time>", "requests from this time on: -15m, -1h, -7d, 2026-09-21T14:00:00Z")
+      .option("--to <time>", "requests before this time")
+      .option("--limit <count>", "how many at most", parseCount, 50)
+      .option("--all", "every one there is"),
+  )
+    .addHelpText(
+      "after",
+      `
+All that is given has to hold. The newest come first; times are UTC. Long values lose their middle: --json has them whole, and every column.
+WHO is the end user, if there is one, and the workload behind the connection as namespace/name; one of another trust domain is named with it.
+LEAF is the record's place in the log, which meshproof trace and meshproof prove take. Reading is itself recorded.
+
+Examples:
+  $ meshproof records --decision denied --from -1h
+  $ meshproof records --principal spiffe://cluster.local/ns/shop/sa/guest --path '/admin/*'
+  $ meshproof records --api https://mesh.example:8320 --token-file ./token --json | jq '.records[].Policy'`,
+    )
+    .action(async (options) =>
+      finish(await (await import("./records.ts")).records(options, context)),
+    );
+
+  withApi(program.command("trace"))
+    .description("show one trace as a tree: its spans, and what the mesh decided at each")
+    .argument("<trace>", "a trace ID, or the leaf index of a record whose trace is meant")
+    .addHelpText(
+      "after",
+      `
+Spans stand under the span that called them; ◆ marks an access record, under the span that it is linked to, with the rule of the link and how sure it is.
+START counts from the first span. What has no parent, no link or a finding on it is marked as such. Wide terminals also show when each was active.
+
+Examples:
+  $ meshproof trace 4bf92f3577b34da6a3ce929d0e0e4736
+  $ meshproof trace 1234 --json`,
+    )
+    .action(async (id, options) =>
+      finish(await (await import("./trace.ts")).trace(id, options, context)),
+    );
+
+  withConfig(program.command("prove"))
+    .description("write proofs of single records that others can check without this machine")
+    .argument("[leaf index...]", "records by their place in the log", parseLeafIndexes)
+    .addOption(
+      new Option("--trace <trace id>", "all records of this trace").argParser(parseTraceId),
+    )
+    .option("-o, --output <directory>", "where the files go; - prints one proof", ".")
     .option("--json", JSON_HELP)
+    .option(
+      "--key <verifier key>",
+      "the key to trust; without it, that of the key file beside the log",
+    )
+    .addHelpText(
+      "after",
+      `
+Writes <leaf index>.tlog-proof for each record: the record itself, its place in the Merkle tree and the signed checkpoint.
+Each proof is checked before it is written, so a row that is no longer what was sealed is reported instead.
+Works beside a running server and without one. The files hold the records: give them only to those who may read these.
+Exit code 0: all written; 1: a stored row was changed or is gone; 3: a record is not sealed yet.
+
+Examples:
+  $ meshproof prove 1234 --output evidence/
+  $ meshproof prove --trace 4bf92f3577b34da6a3ce929d0e0e4736
+  $ meshproof prove 1234 --output - | meshproof verify-proof -`,
+    )
+    .action(async (indexes, options) =>
+      finish(await (await import("./prove.ts")).prove(indexes ?? [], options, context)),
+    );
+
+  withConfig(program.command("verify-proof"))
+    .description("check proofs of records, offline, and show the records in them")
+    .argument("<file...>", "files that end in .tlog-proof; - reads standard input")
+    .addOption(
+      new Option("--key <verifier key>", "the key to trust; repeatable")
+        .default([], "that of the log on this machine")
+        .argParser(parseKey),
+    )
+    .option("--origin <name>", "the log that it has to be; without it, any whose key is given")
+    .option("--all", "show empty columns too, and long values whole")
+    .option("--json", "print each result as one line of JSON")
+    .addHelpText(
+      "after",
+      `
+Needs the files and the log's verifier key, nothing else: no server, no network, no trust in whoever sent the files.
+Nothing of a record is shown before it has been led to the signature. Take the key from the log's owner, not from whom the proof came.
+Exit code 0: every proof holds; 1: one does not; 3: a file cannot be read.
+
+Examples:
+  $ meshproof verify-proof 1234.tlog-proof
+  $ meshproof verify-proof --key example.org/mesh+1a2b3c4d+AVx… *.tlog-proof`,
+    )
+    .action(async (files, options) =>
+      finish(await (await import("./verify-proof.ts")).verifyProof(files, options, context)),
+    );
+
+  const key = program
+    .command("key")
+    .description("the key that signs the log: show its public half, make it, replace it")
+    .helpCommand(false)
+    .addHelpText(
+      "after",
+      `
+Without a further word it shows the verifier key. docs/keys.md tells of backups, rotation and HSMs.`,
+    );
+  withConfig(key.command("show", { isDefault: true }))
+    .description("print the verifier key of the log; makes the key before the first start")
+    .option("--json", "print it with all keys that ever signed, as one line of JSON")
     .addHelpText(
       "after",
       `
 The verifier key is what others need to check the log's checkpoints and proofs: <origin>+<id>+<base64>. It is public.
 The private key stays in the file of processors.seal.signer.path: back that file up, it cannot be made again.`,
     )
-    .action(async (options) => finish(await (await import("./key.ts")).key(options, context)));
+    .action(async (options) => finish(await (await import("./key.ts")).showKey(options, context)));
+  withConfig(key.command("generate"))
+    .description("make the key of a new log, and print its verifier key")
+    .option("--json", JSON_HELP)
+    .addHelpText(
+      "after",
+      `
+The first start does the same; this is for those who want to spread the verifier key before. A key that is there is left alone.`,
+    )
+    .action(async (options) =>
+      finish(await (await import("./key.ts")).generateKey(options, context)),
+    );
+  withConfig(key.command("rotate"))
+    .description("replace the key: both sign for a while, then the new one alone")
+    .option("--finish", "take the old key away: it is deleted, and signs no more after a restart")
+    .option("--json", JSON_HELP)
+    .addHelpText(
+      "after",
+      `
+The new key takes the place of the old one, which stays beside it as <file>.retiring. From the next start on each checkpoint has
+both signatures, and a record in the log, under the old key, names the new one. When all who verify know the new key, --finish.
+Proofs and checkpoints that the old key alone has signed stay valid, for the log as it was then.
+
+Examples:
+  $ meshproof key rotate && systemctl restart meshproof
+  $ meshproof key rotate --finish && systemctl restart meshproof`,
+    )
+    .action(async (options) =>
+      finish(await (await import("./key.ts")).rotateKey(options, context)),
+    );
 
   withConfig(program.command("schema"))
     .description("print the SQL that makes the tables and roles in a ClickHouse of your own")
@@ -159,6 +372,41 @@ The file of extensions.tokens.file holds hashes only, one line a token:
     );
 
   return program;
+}
+
+function parseLeafIndex(text: string): number {
+  const index = Number(text);
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(index)) return index;
+  throw new InvalidArgumentError("Expected a leaf index: a whole number from 0 on.");
+}
+
+function parseLeafIndexes(text: string, before: readonly number[] | undefined): readonly number[] {
+  return [...(before ?? []), parseLeafIndex(text)];
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (/^\d{1,10}$/.test(text) && seed < 2 ** 32) return seed;
+  throw new InvalidArgumentError("Expected a whole number from 0 to 4294967295.");
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (/^\d{1,9}$/.test(text) && count > 0) return count;
+  throw new InvalidArgumentError("Expected a whole number from 1 on.");
+}
+
+function parseTraceId(text: string): string {
+  if (/^[0-9a-f]{32}$/i.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError("Expected a trace ID: 32 hex digits.");
+}
+
+function parseKey(text: string, before: readonly VerifierKey[]): readonly VerifierKey[] {
+  try {
+    return [...before, parseVerifierKey(text)];
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 function packageVersion(): string {

@@ -52,7 +52,7 @@ export async function serve(
   }
 }
 
-const startForReal: StartServer = async (config, options) => {
+export const startForReal: StartServer = async (config, options) => {
   const { startServer } = await import("../server.ts");
   return startServer(config, options);
 };
@@ -60,7 +60,8 @@ const startForReal: StartServer = async (config, options) => {
 /** Ctrl-C reaches a process twice when npm or npx passes the signal on: what comes this soon after the first is the same one. */
 const SAME_SIGNAL_MS = 1000;
 
-function waitForStop(
+/** Waits for SIGTERM or SIGINT; `onSecond` is called at another one, by somebody who does not want to wait. */
+export function waitForStop(
   signals: SignalSource,
   onSecond: () => void,
 ): { stopped: Promise<undefined>; release(): void } {

@@ -1,20 +1,22 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config/options.ts";
 import { MeshproofError } from "../core/errors.ts";
-import { silentLogger } from "../core/logger.ts";
-import { keptRows } from "../kept-rows.ts";
-import { type DirectoryLock, lockDirectory } from "../seal/lock.ts";
-import { openSigner } from "../seal/open-signer.ts";
-import { localStore, openStore, readSecret, type StoreConnection } from "../store-connection.ts";
+import { otherPlaces } from "../kept-rows.ts";
+import { replaceFile } from "../seal/durable.ts";
 import { ClickHouseRowSource } from "../store/rows.ts";
-import { parseVerifierKey } from "../tlog/note.ts";
-import { DirectoryLogReader } from "../verify/log-reader.ts";
+import { parseCheckpoint } from "../tlog/checkpoint.ts";
+import { parseNote } from "../tlog/note.ts";
+import type { SeenCheckpoint } from "../verify/checkpoint-check.ts";
 import type { Fault, Report } from "../verify/report.ts";
+import { formatVerifiedState, parseVerifiedState } from "../verify/state.ts";
 import { verify as runVerify } from "../verify/verify.ts";
 import { readConfig, type ConfigOption, type Context } from "./context.ts";
+import { type DataDirectory, openDataDirectory, SETTLE_MS } from "./data-directory.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
-import type { Output } from "./output.ts";
+import { type Output, printable } from "./output.ts";
+import { formatDuration, VerifyProgress } from "./verify-progress.ts";
 
 export interface VerifyCommandOptions extends ConfigOption {
   readonly json?: boolean;
@@ -22,137 +24,156 @@ export interface VerifyCommandOptions extends ConfigOption {
   readonly key?: string;
   /** Check entries, tiles and checkpoint, but no rows. */
   readonly logOnly?: boolean;
+  /** Hash rows here instead of in the store. */
+  readonly distrustStore?: boolean;
+  /** Leaf indexes [from, to) alone. */
+  readonly from?: number;
+  readonly to?: number;
+  /** Check what is new since the last time. */
+  readonly incremental?: boolean;
+  /** Where to remember how far that was; means `incremental`. */
+  readonly state?: string;
+  /** Files of checkpoints that were kept. */
+  readonly expectCheckpoint?: readonly string[];
 }
 
-/** Beside a running server the newest rows may still be on their way to the store or to a checkpoint. */
-const SETTLE_MS = 15_000;
 /** Faults that people are shown; `--json` lists more. */
 const SHOWN_FAULTS = 20;
+const STATE_MODE = 0o600;
 
 /** Verifies the log and the stored rows of a data directory. Exit code 0 when nothing was changed, 1 when something was. */
 export async function verify(options: VerifyCommandOptions, context: Context): Promise<ExitCode> {
+  checkUsage(options);
+  const { output } = context;
+  const expected = (options.expectCheckpoint ?? []).map(readExpected);
   const config = readConfig(options, context);
-  const { directory } = config.storage;
-  const logDirectory = join(directory, "log");
-  if (!existsSync(logDirectory)) {
-    throw new MeshproofError(
-      "CONFIG_INVALID",
-      `${logDirectory}: expected the log of a meshproof server, found nothing; name its configuration with --config`,
-    );
-  }
-  const { origin, signer: signerConfig } = config.processors.seal;
-  const readOwnKey = async (): Promise<string> =>
-    (
-      await openSigner({
-        config: signerConfig,
-        origin,
-        directory,
-        mayCreate: false,
-        logger: silentLogger,
-      })
-    ).verifierKey;
-  const key = parseVerifierKey(options.key ?? (await readOwnKey()));
-  const logId = readLogId(directory);
-  const logOnly = options.logOnly === true;
-  const server = logOnly ? NO_SERVER : findServer(directory);
-  let store: StoreConnection | undefined;
-  let rows: ClickHouseRowSource | null = null;
+  const data = await openDataDirectory(config, {
+    key: options.key,
+    store: options.logOnly !== true,
+  });
   try {
-    if (!logOnly) {
-      store = await reachStore(config, server.running);
-      rows = new ClickHouseRowSource({
-        client: store.client("writer", config.exporters.clickhouse.database),
-        logId,
-      });
-      if (server.wasKilled)
-        context.output.note(
-          "The server that ran here was killed. What it had not stored or sealed yet is in its journal, for the next start; rows there count as present.",
-        );
-    }
-    const report = await runVerify({
-      log: new DirectoryLogReader(logDirectory),
-      rows,
-      origin,
-      keys: [key],
-      kept: keptRows(directory, logId, { journal: server.wasKilled }),
-      settleMs: server.running === null ? 0 : SETTLE_MS,
-      onProgress: ({ checked, size }) => {
-        if (size > checked) context.output.note(`${checked} of ${size} records checked`);
-      },
-    });
-    if (options.json === true) context.output.json(report);
-    else print(context.output, report);
+    if (data.client !== null && data.wasKilled)
+      output.note(
+        "The server that ran here was killed. What it had not stored or sealed yet is in its journal, for the next start; rows there count as present.",
+      );
+    const statePath = findState(options, data.path);
+    const report = await run(options, data, config, expected, statePath, output);
+    if (statePath !== null && report.integrity === "ok" && report.checkpoint !== null)
+      await remember(statePath, report.checkpoint);
+    const ageSeconds = checkpointAge(data.path);
+    if (options.json === true) output.json({ ...report, checkpointAgeSeconds: ageSeconds });
+    else print(output, report, ageSeconds);
     return report.integrity === "ok" ? EXIT.ok : EXIT.failed;
   } finally {
-    await rows?.close();
-    await store?.close();
-    server.release();
+    output.status("");
+    await data.close();
   }
 }
 
-interface RunningPorts {
-  readonly clickhouseHttp: number | null;
+function run(
+  options: VerifyCommandOptions,
+  { signedLog, origin, keys, formerKeys, logId, client, path, isServed }: DataDirectory,
+  config: Config,
+  expected: readonly SeenCheckpoint[],
+  statePath: string | null,
+  output: Output,
+): Promise<Report> {
+  const since = statePath === null ? null : recall(statePath);
+  const progress = new VerifyProgress(output);
+  const { from, to, distrustStore } = options;
+  return runVerify({
+    log: signedLog,
+    rows: client === null ? null : new ClickHouseRowSource({ client, logId }),
+    origin,
+    keys,
+    formerKeys,
+    expected,
+    ...(since === null ? {} : { since }),
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+    ...(distrustStore === undefined ? {} : { distrustStore }),
+    isSoleLog: config.exporters.clickhouse.endpoint === "embedded",
+    places: otherPlaces(path, logId),
+    settleMs: isServed ? SETTLE_MS : 0,
+    ...(options.json === true ? {} : { onProgress: (figures) => progress.update(figures) }),
+  });
 }
 
-interface FoundServer {
-  /** The ports of the server that runs on the data directory. */
-  readonly running: RunningPorts | null;
-  /** It ran, and ended without a clean stop. */
-  readonly wasKilled: boolean;
-  /** From now on a server may start. */
-  release(): void;
+function checkUsage(options: VerifyCommandOptions): void {
+  const { from = 0, to = Infinity, incremental, state, logOnly, distrustStore } = options;
+  const wrong = (expected: string): MeshproofError =>
+    new MeshproofError("CONFIG_INVALID", `meshproof verify: expected ${expected}`);
+  if (from >= to) throw wrong(`--from below --to, got ${from} and ${to}`);
+  const isIncremental = incremental === true || state !== undefined;
+  if (isIncremental && (from > 0 || to < Infinity))
+    throw wrong("--incremental, or a range by --from and --to, not both");
+  if (isIncremental && logOnly === true)
+    throw wrong(
+      "--incremental or --log-only, not both: what is remembered is that rows were checked",
+    );
+  if (distrustStore === true && logOnly === true)
+    throw wrong("--distrust-store or --log-only, not both");
 }
 
-const NO_SERVER: FoundServer = { running: null, wasKilled: false, release() {} };
-
-/** Does a server run on this data directory? When none does, none can start until `release`: the journal and the embedded store are ours that long. */
-function findServer(directory: string): FoundServer {
-  const path = join(directory, "ports.json");
-  let lock: DirectoryLock;
+/** A checkpoint that somebody kept. Throws: CONFIG_INVALID when the file holds none; whether it holds is for `verify` to say. */
+function readExpected(file: string): SeenCheckpoint {
   try {
-    lock = lockDirectory(directory);
-  } catch {
-    if (!existsSync(path)) return NO_SERVER; // it starts or stops, or this is a copy that nobody may write to
-    return {
-      running: JSON.parse(readFileSync(path, "utf8")) as RunningPorts,
-      wasKilled: false,
-      release() {},
-    };
+    const note = readFileSync(file, "utf8");
+    parseCheckpoint(parseNote(note).text);
+    return { name: `the expected checkpoint (${file})`, note };
+  } catch (cause) {
+    throw new MeshproofError(
+      "CONFIG_INVALID",
+      `${file}: expected a signed checkpoint, as log/checkpoint is one: ${(cause as Error).message}`,
+      { cause },
+    );
   }
-  return { running: null, wasKilled: existsSync(path), release: () => lock.release() };
 }
 
-/** The store that the configuration names: a remote one, the running server's, or an embedded one started for this. */
-async function reachStore(config: Config, running: RunningPorts | null): Promise<StoreConnection> {
-  const { clickhouse } = config.exporters;
-  const { directory } = config.storage;
-  if (clickhouse.endpoint === "embedded" && running?.clickhouseHttp != null) {
-    const passwordOf = (user: string): string =>
-      readSecret(join(directory, "secrets", `clickhouse-${user}`));
-    return localStore(`http://127.0.0.1:${running.clickhouseHttp}`, passwordOf, null, clickhouse);
+function findState({ incremental, state }: VerifyCommandOptions, path: string): string | null {
+  if (state !== undefined) return state;
+  return incremental === true ? join(path, "state", "verified") : null;
+}
+
+/** Where the last verification ended; null when this is the first. */
+function recall(path: string): SeenCheckpoint | null {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new MeshproofError("CONFIG_INVALID", `${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
-  const embedded = { ...clickhouse.embedded, http_port: 0, native_port: 0 };
-  return openStore({ ...clickhouse, embedded }, directory, silentLogger);
+  const { checkpoint, verifiedAt } = parseVerifiedState(text, path);
+  return { name: `the checkpoint that was verified on ${verifiedAt}`, note: checkpoint };
 }
 
-function readLogId(directory: string): string {
-  const path = join(directory, "state", "log-id");
-  if (!existsSync(path))
-    throw new MeshproofError("LOG_INCONSISTENT", `${path}: expected the log's ID, found no file`);
-  return readFileSync(path, "utf8").trim();
+async function remember(path: string, checkpoint: string): Promise<void> {
+  await mkdir(dirname(resolve(path)), { recursive: true });
+  const verifiedAt = new Date().toISOString();
+  await replaceFile(path, formatVerifiedState({ checkpoint, verifiedAt }), STATE_MODE);
 }
 
-function print(output: Output, report: Report): void {
+/** Seconds since the newest checkpoint was published, by the file's time; null where there is none. */
+function checkpointAge(path: string): number | null {
+  const found = statSync(join(path, "log", "checkpoint"), { throwIfNoEntry: false });
+  return found === undefined ? null : Math.max(0, Math.round((Date.now() - found.mtimeMs) / 1000));
+}
+
+function print(output: Output, report: Report, ageSeconds: number | null): void {
   const { integrity, completeness, treeSize, checked, faults, faultCount, findings } = report;
   const verdict = (isGood: boolean, text: string): string =>
     output.paint(isGood ? "green" : "red", text);
+  const age = ageSeconds === null ? "" : ` that is ${formatDuration(ageSeconds)} old`;
   output.line();
   output.columns([
     [
       "Integrity",
       verdict(integrity === "ok", integrity),
       integrity === "ok"
-        ? "every row is what was sealed"
+        ? "what was checked is what was sealed"
         : `${faultCount} ${faultCount === 1 ? "fault" : "faults"}`,
     ],
     [
@@ -162,7 +183,7 @@ function print(output: Output, report: Report): void {
         ? "nothing is known to be missing"
         : "findings say that something is missing",
     ],
-    ["Log", `${treeSize} records`, "under a signed checkpoint"],
+    ["Log", `${treeSize} records`, `under a signed checkpoint${age}`],
     [
       "Checked",
       `${checked.records} rows`,
@@ -170,17 +191,20 @@ function print(output: Output, report: Report): void {
     ],
   ]);
   if (faults.length > 0) output.line();
-  for (const fault of faults.slice(0, SHOWN_FAULTS)) output.line(describeFault(fault));
+  for (const fault of faults.slice(0, SHOWN_FAULTS)) output.line(printable(describeFault(fault)));
   if (faultCount > SHOWN_FAULTS)
     output.line(`… and ${faultCount - SHOWN_FAULTS} more; --json lists up to 1,000`);
   if (Object.keys(findings).length > 0) {
     output.line();
     output.line("Open findings:");
-    output.columns(Object.entries(findings).map(([kind, count]) => [`  ${kind}`, String(count)]));
+    output.columns(
+      Object.entries(findings).map(([kind, count]) => [`  ${printable(kind)}`, String(count)]),
+    );
   }
 }
 
-function describeFault({ fault, leafIndex, table, detail }: Fault): string {
+/** A fault as a line for people. */
+export function describeFault({ fault, leafIndex, table, detail }: Fault): string {
   const where = [
     ...(leafIndex === null ? [] : [`record ${leafIndex}`]),
     ...(table === null ? [] : [`in ${table}`]),

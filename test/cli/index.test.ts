@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import { main } from "../../src/cli/index.ts";
-import { Output } from "../../src/cli/output.ts";
+import { Output, printable } from "../../src/cli/output.ts";
 import { parseTokens } from "../../src/core/tokens.ts";
 
 interface Run {
@@ -29,7 +29,18 @@ async function run(...args: string[]): Promise<Run> {
 t.test("help says what there is, with examples and exit codes, and exits 0", async (t) => {
   const { code, out, err } = await run("--help");
   t.same([code, err], [0, ""]);
-  for (const command of ["serve", "validate", "verify", "key", "schema", "token"]) {
+  for (const command of [
+    "serve",
+    "validate",
+    "verify",
+    "records",
+    "trace",
+    "prove",
+    "verify-proof",
+    "key",
+    "schema",
+    "token",
+  ]) {
     t.match(out, new RegExp(`^  ${command} `, "m"));
     const help = await run(command, "--help");
     t.equal(help.code, 0);
@@ -132,7 +143,7 @@ processors: { seal: { origin: example.org/mesh } }
   t.equal(first.code, 0);
   t.match(first.out, /^example\.org\/mesh\+[0-9a-f]{8}\+[A-Za-z0-9+/]+=*\n$/);
   const second = await run("key", "--config", config, "--json");
-  t.same(JSON.parse(second.out), { origin: "example.org/mesh", verifierKey: first.out.trim() });
+  t.match(JSON.parse(second.out), { origin: "example.org/mesh", verifierKey: first.out.trim() });
 });
 
 t.test("schema prints SQL that can be piped into a client", async (t) => {
@@ -173,6 +184,22 @@ t.test("columns are aligned by what shows, not by colour codes", async (t) => {
   // oxlint-disable-next-line no-control-regex
   t.equal(out.replace(/\u001b\[\d+m/g, ""), "  a     1\n  long  2\n");
   t.equal(output.width, 80);
+});
+
+t.test("what others wrote cannot steer the terminal, nor read as another text", async (t) => {
+  for (const [text, shown] of [
+    ["plain ü 漢字 \u{1f980} a\\b", "plain ü 漢字 \u{1f980} a\\b"],
+    ["\u001b[2J\u001b]0;title\u0007", "\\x1b[2J\\x1b]0;title\\x07"],
+    ["a\nb\r\tc\0\b\u007f", "a\\nb\\r\\tc\\x00\\x08\\x7f"],
+    ["\u009b31m\u0085", "\\x9b31m\\x85"],
+    ["admin\u202egnp.exe\u2066\u200f", "admin\\u{202e}gnp.exe\\u{2066}\\u{200f}"],
+    ["a\u200bb\ufeff\u2028\u2029", "a\\u{200b}b\\u{feff}\\u{2028}\\u{2029}"],
+    ["\ud800x\u{e0041}", "\\u{d800}x\\u{e0041}"],
+  ] as const)
+    t.equal(printable(text), shown);
+  for (let code = 0; code < 0xa0; code++)
+    // oxlint-disable-next-line no-control-regex
+    t.notMatch(printable(String.fromCharCode(code)), /[\u0000-\u001f\u007f-\u009f]/);
 });
 
 t.test("the launcher runs the command line and passes its exit code on", async (t) => {
