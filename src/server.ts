@@ -10,12 +10,15 @@ import type { Logger } from "./core/logger.ts";
 import type { PlacedBatch } from "./core/rows.ts";
 import { nowNanos } from "./core/time.ts";
 import { parseTokens } from "./core/tokens.ts";
-import { FindingLedger } from "./correlate/findings.ts";
+import { Correlator } from "./correlate/correlator.ts";
+import { FindingLedger } from "./correlate/ledger.ts";
+import { recoverCorrelation } from "./correlation.ts";
 import { RequestEncoder } from "./encoder.ts";
 import { Housekeeping } from "./housekeeping.ts";
-import { openLogId } from "./identity.ts";
+import { openBatchSecret, openLogId } from "./identity.ts";
 import { DeduplicationWindow } from "./journal/deduplication.ts";
 import { Journal } from "./journal/journal.ts";
+import { sealKeyChanges } from "./key-changes.ts";
 import { Normaliser } from "./normalise/normaliser.ts";
 import { Pipeline } from "./pipeline.ts";
 import { createApiServer } from "./query/api.ts";
@@ -23,8 +26,7 @@ import { createReceiver } from "./receive/otlp.ts";
 import { TABLES } from "./records/columns.ts";
 import { controlSection } from "./records/own-rows.ts";
 import { replaceFile } from "./seal/durable.ts";
-import { openSigner } from "./seal/open-signer.ts";
-import { Sealer } from "./seal/sealer.ts";
+import { compareStored, openSealer } from "./sealing.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
 import { Quarantine } from "./store/quarantine.ts";
 import { createRowStore } from "./store/row-store.ts";
@@ -33,6 +35,7 @@ import { StoreWriter } from "./store/writer.ts";
 import { openStore, prepareTables, readNamed } from "./store-connection.ts";
 import { listenHealth } from "./telemetry/health.ts";
 import { Metrics } from "./telemetry/metrics.ts";
+import { WitnessFindings } from "./witness-findings.ts";
 
 /** Ports in use, as they stand in `<data>/ports.json`. */
 export interface Ports {
@@ -64,6 +67,9 @@ const MAX_ENCODED_FACTOR = 4;
 const MAX_FRAME_SHARE = 0.5;
 /** Below this share of the journal's bound records can still be taken, but not for long: health says so before senders are refused. */
 const JOURNAL_ALARM = 0.95;
+/** What open findings rest on stays in the journal. From the first share of its bound on they are sealed early, from the second on it goes. */
+const JOURNAL_HURRY = 0.5;
+const JOURNAL_LET_GO = 0.75;
 /** A store that refuses for longer than this is down; a shorter hiccup is not worth an alarm. */
 const STORE_ALARM_MS = 5_000;
 /** A checkpoint that is this many intervals late means that sealing is stuck. */
@@ -111,7 +117,7 @@ async function build(
   closeAll: () => Promise<void>,
 ): Promise<RunningServer> {
   const { directory, max_size: journalBytes } = config.storage;
-  const { normalise, seal } = config.processors;
+  const { normalise, correlate, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
   const { clickhouse } = config.exporters;
   const { api, health_check: healthCheck, tokens: tokenFile } = config.extensions;
@@ -127,26 +133,40 @@ async function build(
       ? null
       : parseTokens(readNamed(tokenFile.file).toString("utf8"), tokenFile.file);
 
-  // The log: signer, tree, journal.
-  const signer = await openSigner({ config: seal.signer, origin: seal.origin, directory, logger });
+  // The log: keys, tree, witnesses; then the store, which may know a newer log than this directory; then the journal.
+  let lastSignedMs = Date.now();
   let lastPublishedMs = Date.now();
   let release = (): void => {};
   let recorder: CheckpointRecorder | undefined;
-  const sealer = await Sealer.open({
-    directory,
-    origin: seal.origin,
-    signer,
-    checkpointIntervalMs: seal.checkpoint_interval,
-    checkpointRecords: seal.checkpoint_records,
-    logger,
+  const witnessFindings = new WitnessFindings(seal.origin, logger);
+  const sealer = await openSealer(config, logger, witnessFindings, {
     onFatal,
+    onSigned: () => (lastSignedMs = Date.now()),
     onPublished: (checkpoint) => {
       lastPublishedMs = Date.now();
       recorder?.record(checkpoint);
+      witnessFindings.flush();
     },
     onDurable: () => release(),
   });
   closers.push(() => sealer.close());
+  const store = await openStore(clickhouse, directory, logger);
+  closers.push(() => store.close());
+  const writerClient = store.client("writer", clickhouse.database);
+  closers.push(() => writerClient.close());
+  const stopping = new AbortController();
+  const tables = prepareTables(store, clickhouse, logger, stopping.signal);
+  if (store.engine === null)
+    tables.catch((error: unknown) => stopping.signal.aborted || fail(error));
+  await compareStored({
+    sealer,
+    client: writerClient,
+    origin: seal.origin,
+    tables,
+    isRemote: store.engine === null,
+    logger,
+    onConflict: fail,
+  });
 
   const deduplication =
     http.deduplication.window === 0
@@ -175,18 +195,10 @@ async function build(
     verifierKey: sealer.verifierKey,
     nowNs: nowNanos(),
   });
+  await sealKeyChanges(sealer, journal, logId);
   await sealer.recover(journal.frames(sealer.replayFrom));
 
-  // The store.
-  const store = await openStore(clickhouse, directory, logger);
-  closers.push(() => store.close());
-  const writerClient = store.client("writer", clickhouse.database);
-  closers.push(() => writerClient.close());
-  const stopping = new AbortController();
-  const tables = prepareTables(store, clickhouse, logger, stopping.signal);
-  if (store.engine === null)
-    tables.catch((error: unknown) => stopping.signal.aborted || fail(error));
-  else await tables;
+  // What goes into the store.
   recorder = new CheckpointRecorder({ client: writerClient, logId, logger });
   closers.push(() => recorder.close());
   const ledger = new FindingLedger();
@@ -215,7 +227,13 @@ async function build(
     onQuarantined: async ({ table, leafIndex, reason }) => {
       metrics.rowsQuarantined(KIND_OF_TABLE.get(table)!, 1);
       const now = nowNanos();
-      ledger.note("quarantined", table, now, 1, reason, [leafIndex]);
+      ledger.note({
+        kind: "quarantined",
+        subject: table,
+        atNs: now,
+        reason,
+        evidence: [leafIndex],
+      });
       await pipeline.seal(
         [
           controlSection(logId, [
@@ -244,17 +262,37 @@ async function build(
   closers.push(() => writer.close());
   writer.start(journal.firstIndex, journal.durableIndex);
 
-  // From here on what is durable is sealed and stored, in the order of the log; what is both leaves the journal.
+  const correlation = {
+    logId,
+    windowMs: correlate.window,
+    maxRecords: correlate.max_records,
+    logger,
+  };
+  const correlator = new Correlator({
+    ...correlation,
+    seal: (sections, nowNs) => pipeline.seal(sections, nowNs),
+    onLinks: (rule, count) => metrics.linksMade(rule, count),
+    onOverflow: (count) => metrics.correlationOverflowed(count),
+  });
+
+  // From here on what is durable is sealed, linked and stored, in the order of the log; what is all of these leaves the journal.
   follow = (batch) => {
     sealer.append(batch);
+    correlator.follow(batch);
     writer.add(batch);
     for (const { kind, count } of batch.sections)
       if (kind !== KINDS.access) metrics.recorded(KIND_NAMES.get(kind)!, "", count);
   };
   release = () => {
-    journal
-      .release(Math.min(sealer.durableThrough, sealer.publishedSize, writer.storedThrough))
-      .catch(() => {}); // a failing journal calls onFatal
+    const below = Math.min(
+      sealer.durableThrough, // never above what is signed; what is published may wait for witnesses, and needs no rows
+      writer.storedThrough,
+      correlator.releasableThrough,
+    );
+    const held = ledger.lowestIndex();
+    if (held < below && journal.bytes >= journalBytes * JOURNAL_HURRY) housekeeping.hurry();
+    const isRoomy = journal.bytes < journalBytes * JOURNAL_LET_GO;
+    journal.release(isRoomy ? Math.min(below, held) : below).catch(() => {}); // a failing journal calls onFatal
   };
 
   // Requests.
@@ -277,6 +315,7 @@ async function build(
     encoder,
     journal,
     deduplication,
+    batchSecret: await openBatchSecret(directory),
     ledger,
     observer: {
       decoded: (signal, seconds) => metrics.decoded(signal, seconds),
@@ -305,6 +344,16 @@ async function build(
     nextIndex: () => journal.nextIndex,
     logger,
   });
+  await recoverCorrelation({
+    ...correlation,
+    correlator,
+    ledger,
+    journal,
+    client: writerClient,
+    signal: stopping.signal,
+  });
+  closers.push(() => correlator.stop());
+  witnessFindings.start(logId, (sections, nowNs) => pipeline.seal(sections, nowNs));
   await housekeeping.start({
     version: VERSION,
     config_sha256: configHash(config),
@@ -312,8 +361,11 @@ async function build(
     origin: seal.origin,
   });
   closers.push(async () => {
+    await correlator.stop();
+    await witnessFindings.idle();
     await housekeeping.stop();
     await sealer.checkpoint();
+    await sealer.askWitnesses();
     // A store that has been down for a while is not worth waiting for: the journal keeps what it lacks.
     await writer.drain(isStoreFailing() ? FAILING_STORE_GRACE_MS : STORE_GRACE_MS);
     if (writer.pendingRows > 0)
@@ -326,8 +378,8 @@ async function build(
   const checks = () => [
     {
       name: "journal",
-      ok: journal.bytes < journalBytes * JOURNAL_ALARM,
-      detail: `${journal.bytes} of ${journalBytes} bytes`,
+      ok: !journal.storageFull && journal.bytes < journalBytes * JOURNAL_ALARM,
+      detail: `${journal.bytes} of ${journalBytes} bytes${journal.storageFull ? "; the disk has no room" : ""}`,
     },
     {
       name: "store",
@@ -340,15 +392,17 @@ async function build(
     {
       name: "seal",
       ok:
-        sealer.size === sealer.publishedSize ||
-        Date.now() - lastPublishedMs < seal.checkpoint_interval * LATE_INTERVALS,
-      detail: `${sealer.size - sealer.publishedSize} records under no published checkpoint`,
+        sealer.size === sealer.signedSize ||
+        Date.now() - lastSignedMs < seal.checkpoint_interval * LATE_INTERVALS,
+      detail: `${sealer.size - sealer.signedSize} records under no signed checkpoint, ${sealer.size - sealer.publishedSize} under no published one`,
     },
   ];
   const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs });
   closers.push(() => health.close());
   const metricsListener = await metrics.listen(config.service.telemetry.metrics.address);
   closers.push(() => metricsListener.close());
+  const readerClient = store.client("reader", clickhouse.database);
+  closers.push(() => readerClient.close());
   const apiServer = createApiServer({
     ...api.endpoint,
     tls: readTls(api.tls),
@@ -356,6 +410,28 @@ async function build(
     allowedHosts: hostsOrDefault(api.allowed_hosts),
     logDirectory: join(directory, "log"),
     publicLog: api.public_log,
+    records: {
+      store: readerClient,
+      log: {
+        id: logId,
+        origin: seal.origin,
+        sizes: () => ({
+          recorded: journal.durableIndex,
+          stored: writer.storedThrough,
+          published: sealer.publishedSize,
+        }),
+        prove: (index) => sealer.prove(index),
+        read: (path) => sealer.read(path),
+      },
+      recordRead: async (detail) => {
+        const now = nowNanos();
+        await pipeline.seal(
+          [controlSection(logId, [{ timestampNs: now, controlKind: "records_read", detail }])],
+          now,
+        );
+      },
+    },
+    onRefused: ({ code }) => metrics.readRefused(code),
     logStatus: () => ({
       origin: seal.origin,
       logId,
@@ -363,7 +439,17 @@ async function build(
       signedSize: String(sealer.signedSize),
       publishedSize: String(sealer.publishedSize),
       lag: String(sealer.size - sealer.publishedSize),
-      witnesses: [],
+      keys: sealer.keys.map(({ verifierKey, from, through, record }) => ({
+        verifierKey,
+        from: String(from),
+        through: through === null ? null : String(through),
+        record: record === null ? null : String(record),
+      })),
+      witnesses: sealer.witnesses.map(({ size, cosignedAt, ...witness }) => ({
+        ...witness,
+        size: String(size),
+        cosignedAt: cosignedAt === null ? null : String(cosignedAt),
+      })),
     }),
     logger,
   });
@@ -383,17 +469,22 @@ async function build(
       accepted: () => {},
       refused: ({ signal, code, sender }) => {
         metrics.requestRefused(signal ?? "logs", code, 0);
-        if (signal !== null) ledger.note("refused_batch", sender, nowNanos(), 1, code);
+        if (signal !== null)
+          ledger.note({
+            kind: "refused_batch",
+            subject: sender,
+            atNs: nowNanos(),
+            reason: code,
+          });
       },
       aborted: ({ signal, sender }) => {
         metrics.requestRefused(signal, "ABORTED", 0);
-        ledger.note(
-          "refused_batch",
-          sender,
-          nowNanos(),
-          1,
-          "the sender went away before the request was complete",
-        );
+        ledger.note({
+          kind: "refused_batch",
+          subject: sender,
+          atNs: nowNanos(),
+          reason: "the sender went away before the request was complete",
+        });
       },
     },
     logger,
@@ -402,6 +493,8 @@ async function build(
     inFlightBytes: receiver.admission.bytesInFlight,
     inFlightCapacityBytes: receiver.admission.maxBytes,
     deduplicationKeys: deduplication?.size ?? 0,
+    correlationRecords: correlator.size,
+    correlationCapacity: correlate.max_records,
     journalBytes: journal.bytes,
     journalCapacityBytes: journalBytes,
     storeQueueBytes: writer.pendingBytes,

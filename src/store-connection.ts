@@ -33,11 +33,12 @@ export function engineDirectories(dataDirectory: string): {
   };
 }
 
-/** Starts the embedded server, or makes ready to reach the remote one. Throws: ENGINE_FAILED, DIRECTORY_LOCKED, CONFIG_INVALID. */
+/** Starts the embedded server, with `readOnly` one that changes nothing, or makes ready to reach the remote one. Throws: ENGINE_FAILED, DIRECTORY_LOCKED, CONFIG_INVALID. */
 export async function openStore(
   config: ClickHouseConfig,
   dataDirectory: string,
   logger: Logger,
+  { readOnly = false }: { readonly readOnly?: boolean } = {},
 ): Promise<StoreConnection> {
   if (config.endpoint !== "embedded") return remoteStore(config);
   const engine = await EmbeddedEngine.start({
@@ -46,6 +47,7 @@ export async function openStore(
     nativePort: config.embedded.native_port,
     database: config.database,
     maxServerMemoryBytes: config.embedded.max_memory,
+    readOnly,
     logger,
     onExit: ({ pid, code, signal }) =>
       logger.error(

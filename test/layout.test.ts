@@ -25,7 +25,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: VOCABULARY,
   query: VOCABULARY,
   verify: VOCABULARY,
-  cli: [...VOCABULARY, "config", "telemetry", "seal", "store", "verify", "query"],
+  demo: VOCABULARY,
+  cli: [...VOCABULARY, "demo", "config", "telemetry", "seal", "store", "verify", "query"],
 };
 
 /** Heavy dependencies, and the one file that imports each. */
@@ -34,7 +35,11 @@ const OWNERS: Readonly<Record<string, string>> = {
   zod: "config/schema.ts",
   yaml: "config/load.ts",
   pino: "telemetry/logger.ts",
-  "@opentelemetry/": "telemetry/metrics.ts",
+  "@opentelemetry/sdk-metrics": "telemetry/metrics.ts",
+  "@opentelemetry/exporter-logs-otlp-http": "demo/exporters.ts",
+  "@opentelemetry/exporter-logs-otlp-proto": "demo/exporters.ts",
+  "@opentelemetry/exporter-trace-otlp-proto": "demo/exporters.ts",
+  "@opentelemetry/resources": "demo/exporters.ts",
   "@clickhouse/client": "store/client.ts",
   "ffi-rs": "store/engine-child.ts",
   commander: "cli/index.ts",

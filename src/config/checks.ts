@@ -1,3 +1,4 @@
+import { isAbsolute, relative, sep } from "node:path";
 import { isLoopback } from "../core/hosts.ts";
 import type { Config } from "./options.ts";
 import { formatEndpoint, formatSize, type Endpoint } from "./values.ts";
@@ -20,6 +21,7 @@ export function findConflicts(config: Config): readonly Conflict[] {
     ...limits(config),
     ...credentials(config),
     ...classes(config),
+    ...anchors(config),
   ];
 }
 
@@ -172,6 +174,20 @@ function credentials(config: Config): Conflict[] {
     });
   }
   return conflicts;
+}
+
+/** An old copy of the directory would bring its old anchor along. */
+function anchors(config: Config): Conflict[] {
+  const { anchor } = config.processors.seal;
+  const { directory } = config.storage;
+  const below = relative(directory, anchor);
+  if (anchor === "" || below.split(sep)[0] === ".." || isAbsolute(below)) return [];
+  return [
+    {
+      path: ["processors", "seal", "anchor"],
+      message: `expected a file outside storage.directory (${directory}), got ${anchor}`,
+    },
+  ];
 }
 
 const CLASS_NAME = /^[a-z][a-z0-9_-]{0,62}$/;

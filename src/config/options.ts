@@ -119,6 +119,37 @@ const normalise = section("Turns log records into access records.", {
   ),
 });
 
+const correlate = section(
+  "Links access records to spans of the same request, and finds spans of proxies that left no access record.",
+  {
+    window: option(
+      duration(100, "of at least 100ms"),
+      "30s",
+      "How far apart the two may be received.",
+    ),
+    max_records: option(
+      integer(1_000, 16_777_216),
+      1_000_000,
+      "Records that wait for their partners in memory, about 75 bytes each; when full, the oldest leave early, and a finding says so.",
+    ),
+  },
+);
+
+/** What both signers have; the key that signs is made on first start when it is missing, the one that it replaces never is. */
+const signerOptions = (pathText: string, example?: string) => ({
+  type: option(
+    choice("file", "pkcs11"),
+    "file",
+    "file: an Ed25519 key in a PKCS#8 PEM file; pkcs11: an Ed25519 key in a token (HSM), for which the package pkcs11js has to be installed.",
+  ),
+  path: option(path, "", pathText, example),
+  library: option(path, "", "The token's PKCS#11 library; pkcs11 only, as all below."),
+  token: option(text, "", "Label of the token."),
+  key: option(text, "", "Label of the key pair in the token."),
+  pin: option(secret, "", "The user's PIN; better ${env:NAME} or pin_file than plain text."),
+  pin_file: option(path, "", "File whose first line is the PIN."),
+});
+
 const seal = section("The Merkle log over all records, and its signed checkpoints.", {
   origin: option(
     // C2SP signed-note: a key name is not empty and has neither Unicode spaces nor plus.
@@ -136,15 +167,48 @@ const seal = section("The Merkle log over all records, and its signed checkpoint
     10_000,
     "A checkpoint is signed after so many records even if the interval is not over.",
   ),
-  signer: section("What signs checkpoints.", {
-    type: option(choice("file"), "file", "file: an Ed25519 key in a PKCS#8 PEM file."),
-    path: option(
-      path,
-      "",
+  signer: section(
+    "What signs checkpoints.",
+    signerOptions(
       "The key file, made on first start when it is missing; empty means secrets/log-key.pem in storage.directory.",
       "${env:MESHPROOF_KEY_FILE:-}",
     ),
-  }),
+  ),
+  retiring_signer: optionalSection(
+    "The key that signer replaces: both sign until this section is taken away. `meshproof key rotate` needs none for key files.",
+    signerOptions("The key file."),
+  ),
+  anchor: option(
+    path,
+    "",
+    "File outside storage.directory, best on another machine's disk, that gets the newest published checkpoint; at start it shows whether the directory is an older copy. Empty: none.",
+  ),
+  witnesses: optionalSection(
+    "Witnesses that cosign checkpoints; without this section each signed checkpoint is published at once.",
+    {
+      policy_file: option(
+        requiredPath,
+        undefined,
+        "Policy (C2SP tlog-policy) that names the witnesses with their URLs, and the quorum a published checkpoint must have.",
+        "./witnesses.policy",
+      ),
+      interval: option(
+        duration(100, "of at least 100ms"),
+        "10s",
+        "How often the newest checkpoint is taken to the witnesses.",
+      ),
+      timeout: option(
+        duration(1, "of at least 1ms"),
+        "5s",
+        "How long one witness may take to answer.",
+      ),
+      fail_open_after: option(
+        duration(0, "from 0s"),
+        "0s",
+        "After so long without a quorum a checkpoint is published without it, and a finding is sealed; 0s means never.",
+      ),
+    },
+  ),
 });
 
 /** Credentials of one user of a remote ClickHouse. */
@@ -240,7 +304,11 @@ export const configSchema = section("", {
   receivers: section("Where records come in.", {
     otlp: section("The OpenTelemetry protocol.", { protocols: section("", { http: otlpHttp }) }),
   }),
-  processors: section("What happens to records on their way.", { normalise, seal }),
+  processors: section("What happens to records on their way.", {
+    normalise,
+    correlate,
+    seal,
+  }),
   exporters: section("Where records go.", { clickhouse }),
   extensions: section("What else listens, and who may use it.", {
     health_check: section("Health: 200 while records can be taken and stored, else 503.", {
