@@ -46,7 +46,7 @@ export function dayAndTime(record: RecordJson): { readonly day: string; readonly
 /** A span of time in three digits: `850ns`, `3.2ms`, `1.25s`, `2m03s`, `3h04m`, `12d`. */
 export function formatNs(ns: number): string {
   const magnitude = Math.abs(ns);
-  if (magnitude === 0) return "0";
+  if (magnitude < 0.5) return "0";
   const sign = ns < 0 ? "-" : "";
   const short = (value: number): number => Number(value.toPrecision(3));
   if (magnitude < 1e3) return `${sign}${short(magnitude)}ns`;

@@ -178,6 +178,11 @@ const seal = section("The Merkle log over all records, and its signed checkpoint
     "The key that signer replaces: both sign until this section is taken away. `meshproof key rotate` needs none for key files.",
     signerOptions("The key file."),
   ),
+  ml_dsa_44_key: option(
+    path,
+    "",
+    "PKCS#8 PEM file of an ML-DSA-44 key that signs checkpoints beside the signer, against quantum computers; made when it is missing. Needs Node 24.6. Empty: none.",
+  ),
   anchor: option(
     path,
     "",

@@ -346,7 +346,7 @@ t.test("values outside their bounds are refused", async (t) => {
   refused("processors: { seal: { checkpoint_records: 1.5 } }", /a whole number/);
   refused(
     "processors: { seal: { signer: { type: hsm } } }",
-    /signer\.type: expected file, got "hsm"/,
+    /signer\.type: expected one of file, pkcs11, got "hsm"/,
   );
   refused("storage: { directory: '' }", /expected a path, got ""/);
   refused(
