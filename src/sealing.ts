@@ -3,6 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Config } from "./config/options.ts";
 import { MeshproofError } from "./core/errors.ts";
 import type { Logger } from "./core/logger.ts";
+import { openMlDsaSigner } from "./seal/ml-dsa.ts";
 import { openSigners } from "./seal/open-signer.ts";
 import { Sealer, type SealerOptions } from "./seal/sealer.ts";
 import { readNewestNotes } from "./store/checkpoints.ts";
@@ -26,7 +27,7 @@ export async function openSealer(
 ): Promise<Sealer> {
   const { seal } = config.processors;
   const { directory } = config.storage;
-  const { origin, anchor } = seal;
+  const { origin, anchor, ml_dsa_44_key: mlDsa } = seal;
   const { signer, retiring } = await openSigners({
     config: seal.signer,
     retiring: seal.retiring_signer,
@@ -51,7 +52,10 @@ export async function openSealer(
     directory,
     origin,
     signer,
-    otherSigners: retiring === null ? [] : [retiring],
+    otherSigners: [
+      ...(retiring === null ? [] : [retiring]),
+      ...(mlDsa === "" ? [] : [await openMlDsaSigner(mlDsa, origin)]),
+    ],
     ...(witnesses === undefined ? {} : { witnesses }),
     ...(anchor === "" ? {} : { anchor }),
     checkpointIntervalMs: seal.checkpoint_interval,
@@ -83,6 +87,8 @@ export interface StoredCheckpoints {
   readonly tables: Promise<void>;
   readonly isRemote: boolean;
   readonly logger: Logger;
+  /** How long a remote store is waited for. */
+  readonly waitMs?: number;
   /** The store showed, after the start, that this log was taken back or forked. */
   onConflict(error: unknown): void;
 }
@@ -97,6 +103,7 @@ export async function compareStored(options: StoredCheckpoints): Promise<void> {
   const compared = tables.then(() => compareNotes(options));
   if (!isRemote) return compared;
   compared.catch((error: unknown) => isConflict(error) && options.onConflict(error));
+  const ended = new AbortController();
   const answered = await Promise.race([
     compared.then(
       () => true,
@@ -105,8 +112,8 @@ export async function compareStored(options: StoredCheckpoints): Promise<void> {
         return false;
       },
     ),
-    setTimeout(STORED_WAIT_MS, false, { ref: false }),
-  ]);
+    setTimeout(options.waitMs ?? STORED_WAIT_MS, false, { signal: ended.signal }),
+  ]).finally(() => ended.abort());
   if (!answered)
     logger.warn(
       {},

@@ -11,13 +11,54 @@ export interface Evidence {
 }
 
 /** Evidence that a key of this log has signed, so it can be held against the log. */
-export interface SignedEvidence {
+interface SignedEvidence {
   readonly source: string;
   readonly checkpoint: SignedCheckpoint;
 }
 
+/** What evidence is compared with. */
+export interface ComparedLog {
+  readonly directory: string;
+  readonly origin: string;
+  /** Keys that sign or have signed it. */
+  readonly keys: readonly LogVerifierKey[];
+  readonly signedSize: number;
+  /** Root of its first `size` records. */
+  rootAt(size: number): Promise<Uint8Array>;
+}
+
+/** Holds evidence against a log, in two halves: sizes at once, trees when the log's own tree is whole. */
+export class EvidenceCheck {
+  readonly #log: ComparedLog;
+  readonly #waiting: SignedEvidence[] = [];
+
+  constructor(log: ComparedLog) {
+    this.#log = log;
+  }
+
+  /**
+   * Compares sizes, and keeps the evidence for `compareTrees`.
+   * Returns: whether a key of the log signed it; when none did it says nothing about the log.
+   * Throws: LOG_INCONSISTENT when it is newer than what the log has signed.
+   */
+  take(evidence: Evidence): boolean {
+    const { origin, keys, directory, signedSize } = this.#log;
+    const signed = openEvidence(evidence, origin, keys);
+    if (signed === null) return false;
+    refuseRollback(signed, directory, signedSize);
+    this.#waiting.push(signed);
+    return true;
+  }
+
+  /** Compares the trees of what was taken. Throws: LOG_INCONSISTENT when one is no beginning of the log. */
+  async compareTrees(): Promise<void> {
+    for (const evidence of this.#waiting.splice(0))
+      refuseFork(evidence, this.#log.directory, await this.#log.rootAt(evidence.checkpoint.size));
+  }
+}
+
 /** What `note` says, when one of `keys` signed it for `origin`; null when it proves nothing about this log. */
-export function openEvidence(
+function openEvidence(
   { source, note }: Evidence,
   origin: string,
   keys: readonly LogVerifierKey[],
@@ -32,7 +73,7 @@ export function openEvidence(
 }
 
 /** Throws: LOG_INCONSISTENT when the evidence is newer than all that was signed in `directory`. */
-export function refuseRollback(
+function refuseRollback(
   { source, checkpoint: { size } }: SignedEvidence,
   directory: string,
   signedSize: number,
@@ -46,7 +87,7 @@ export function refuseRollback(
 }
 
 /** Throws: LOG_INCONSISTENT when `root`, that of the log's own tree at the size of the evidence, is another one. */
-export function refuseFork(
+function refuseFork(
   { source, checkpoint }: SignedEvidence,
   directory: string,
   root: Uint8Array,

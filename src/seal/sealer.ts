@@ -4,18 +4,12 @@ import { MeshproofError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { PlacedBatch } from "../core/rows.ts";
 import type { CheckpointSigner } from "../tlog/checkpoint.ts";
-import { parseVerifierKey } from "../tlog/note.ts";
+import { ED25519_TYPE, parseVerifierKey } from "../tlog/note.ts";
 import type { LogProof } from "../tlog/proof.ts";
 import type { TilePath } from "../tlog/tiles.ts";
 import { Commits } from "./commits.ts";
 import { makeDirectory } from "./durable.ts";
-import {
-  type Evidence,
-  type SignedEvidence,
-  openEvidence,
-  refuseFork,
-  refuseRollback,
-} from "./evidence.ts";
+import { type Evidence, EvidenceCheck } from "./evidence.ts";
 import type { GrowingLog } from "./growing-log.ts";
 import type { KeyChange, KeyPeriod } from "./key-periods.ts";
 import { type DirectoryLock, lockDirectory } from "./lock.ts";
@@ -39,7 +33,7 @@ export interface SealerOptions {
   readonly directory: string;
   readonly origin: string;
   readonly signer: Signer;
-  /** Keys that sign beside it: the one that it replaces, while others get to know the new one. */
+  /** Keys that sign beside it: the one that it replaces, while others get to know the new one; one of ML-DSA-44. */
   readonly otherSigners?: readonly CheckpointSigner[];
   /** Who has to cosign a checkpoint before it is published; without them each is published as it is signed. */
   readonly witnesses?: Omit<WitnessesOptions, "origin" | "logKeys" | "logger">;
@@ -83,8 +77,7 @@ export class Sealer {
   readonly #publication: Publication;
   readonly #steps: Steps;
   readonly #checkpointRecords: number;
-  /** Checkpoints from elsewhere whose trees are compared with ours when the tree is whole. */
-  readonly #evidence: SignedEvidence[] = [];
+  readonly #evidence: EvidenceCheck;
 
   /** Size at which the newest checkpoint was begun. */
   #begunSize: number;
@@ -124,6 +117,17 @@ export class Sealer {
       step: (act) => this.#steps.run(act),
       onPublished: (checkpoint) => options.onPublished?.(checkpoint),
     });
+    const publication = this.#publication;
+    const commits = this.#commits;
+    this.#evidence = new EvidenceCheck({
+      directory: options.directory,
+      origin,
+      keys: [...verifierKeys.map(parseVerifierKey), ...commits.verifierKeys],
+      get signedSize() {
+        return commits.signedSize;
+      },
+      rootAt: (size) => publication.rootAt(size, commits.signedSize),
+    });
     this.#checkpointRecords = options.checkpointRecords ?? DEFAULT_CHECKPOINT_RECORDS;
     this.#begunSize = this.signedSize;
   }
@@ -137,7 +141,9 @@ export class Sealer {
     const { directory, origin, signer, otherSigners = [], logger } = options;
     checkOrigin(origin);
     // The old key first, while it is replaced: who takes the first line of a name for the only one goes on reading.
-    const signers = [...otherSigners, signer];
+    const signers = [...otherSigners, signer].toSorted(
+      (a, b) => Number(!isEd25519(a)) - Number(!isEd25519(b)),
+    );
     for (const { name } of signers)
       assert.equal(name, origin, "a signer bears the name of the log");
     const keys = signers.map(({ verifierKey }) => parseVerifierKey(verifierKey));
@@ -222,17 +228,9 @@ export class Sealer {
    * Throws: LOG_INCONSISTENT when it is newer than what was signed here, or of another tree: to go on would sign a second history.
    */
   async compare(evidence: Evidence): Promise<boolean> {
-    const { directory, origin } = this.#options;
-    const keys = [
-      ...this.#signers.map(({ verifierKey }) => parseVerifierKey(verifierKey)),
-      ...this.#commits.verifierKeys,
-    ];
-    const signed = openEvidence(evidence, origin, keys);
-    if (signed === null) return false;
-    refuseRollback(signed, directory, this.signedSize);
-    this.#evidence.push(signed);
-    if (this.#phase !== "recovering") await this.#compareTrees();
-    return true;
+    const isOurs = this.#evidence.take(evidence);
+    if (this.#phase !== "recovering") await this.#evidence.compareTrees();
+    return isOurs;
   }
 
   /**
@@ -255,13 +253,13 @@ export class Sealer {
       );
     }
     await this.#steps.run(() => this.#writeFiles());
-    await this.#compareTrees();
+    await this.#evidence.compareTrees();
     await this.#steps.run(async () => {
       const { signed } = this.#commits;
       if (signed !== null) await this.#publication.take(signed);
     });
     this.#phase = "running";
-    await this.#compareTrees(); // what came meanwhile
+    await this.#evidence.compareTrees(); // what came meanwhile
     const intervalMs = this.#options.checkpointIntervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS;
     this.#timer = setInterval(() => this.#queueStep(), intervalMs);
     this.#timer.unref();
@@ -414,13 +412,6 @@ export class Sealer {
     if (seen !== null) await this.compare(seen);
   }
 
-  async #compareTrees(): Promise<void> {
-    for (const evidence of this.#evidence.splice(0)) {
-      const root = await this.#publication.rootAt(evidence.checkpoint.size, this.signedSize);
-      refuseFork(evidence, this.#options.directory, root);
-    }
-  }
-
   #startSync(): void {
     this.#files.startSync(this.signedSize, (error) => this.#steps.failed(error));
   }
@@ -453,6 +444,10 @@ export class Sealer {
       "checkpoint put off: the journal keeps what is not sealed",
     );
   }
+}
+
+function isEd25519({ verifierKey }: CheckpointSigner): boolean {
+  return parseVerifierKey(verifierKey).type === ED25519_TYPE;
 }
 
 function inconsistent(message: string): MeshproofError {

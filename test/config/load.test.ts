@@ -316,6 +316,20 @@ t.test("options that contradict each other are found", async (t) => {
     /reader\.password: expected nothing: the embedded server's passwords/,
   );
   conflict("exporters: { clickhouse: { cluster: c } }", /cluster: expected nothing/);
+  for (const [directory, anchor] of [
+    ["./data", "data/anchor"],
+    ["/var/mesh", "/var/mesh/../mesh/a/b"],
+    ["./data", "./data"],
+  ])
+    conflict(
+      `{ storage: { directory: ${directory} }, processors: { seal: { anchor: ${anchor} } } }`,
+      /seal\.anchor: expected a file outside storage\.directory/,
+    );
+  for (const anchor of ["./database", "../data", "/mnt/..data/a"])
+    t.equal(
+      load(t, [`processors: { seal: { anchor: ${anchor} } }`]).processors.seal.anchor,
+      anchor,
+    );
   conflict("exporters: { clickhouse: { tls: { ca_file: c } } }", /tls: expected nothing/);
   conflict(
     "exporters: { clickhouse: { endpoint: 'https://a', tls: { cert_file: c } } }",

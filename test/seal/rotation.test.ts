@@ -3,6 +3,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 import { silentLogger } from "../../src/core/logger.ts";
 import { extendPeriods, keyChange, verifierKeysOf } from "../../src/seal/key-periods.ts";
+import { openMlDsaSigner } from "../../src/seal/ml-dsa.ts";
 import { makeKeyPem } from "../../src/seal/keys.ts";
 import { openSigner, openSigners } from "../../src/seal/open-signer.ts";
 import { finishRotation, startRotation } from "../../src/seal/rotation.ts";
@@ -177,6 +178,30 @@ t.test("periods follow from who signs", async (t) => {
   t.same(keyChange(one, ["b", "a"]), { added: ["b"], retired: [], kept: ["a"] });
   t.same(keyChange(one, ["b"]), { added: ["b"], retired: ["a"], kept: [] });
 });
+
+t.test(
+  "an ML-DSA-44 key signs behind the Ed25519 key, and either opens the checkpoint",
+  async (t) => {
+    const file = join(t.testdir(), "secrets/ml-dsa.pem");
+    const open = () => openMlDsaSigner(file, ORIGIN);
+    const mlDsa = await open().catch(() => null);
+    if (mlDsa === null) return t.comment("this Node has no ML-DSA-44");
+    t.equal(statSync(file).mode & 0o777, 0o600);
+    t.equal((await open()).verifierKey, mlDsa.verifierKey);
+    writeFileSync(file, makeKeyPem());
+    await t.rejects(open(), {
+      code: "KEY_INVALID",
+      message: /expected an ML-DSA-44 key, got ed25519/,
+    });
+    const log = new Log(t);
+    const signer = newSigner();
+    await log.run([signer], 10);
+    const note = await log.run([{ ...mlDsa, signed: [] }, signer], 10);
+    t.same(signedBy(note), [signer.keyId, mlDsa.keyId]);
+    for (const { verifierKey } of [signer, mlDsa])
+      t.equal(openCheckpoint(note, ORIGIN, [parseVerifierKey(verifierKey)]).size, 20);
+  },
+);
 
 /** A directory with a key and, unless said otherwise, a list that says that it signs. */
 async function keyIn(t: Test) {
