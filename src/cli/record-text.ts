@@ -43,6 +43,8 @@ export function dayAndTime(record: RecordJson): { readonly day: string; readonly
     : { day: day as string, time: `${time}.${fraction.slice(0, 3)}` };
 }
 
+const MAX_DAYS = 999_999;
+
 /** A span of time in three digits: `850ns`, `3.2ms`, `1.25s`, `2m03s`, `3h04m`, `12d`. */
 export function formatNs(ns: number): string {
   const magnitude = Math.abs(ns);
@@ -58,7 +60,10 @@ export function formatNs(ns: number): string {
   if (seconds < 3600) return `${sign}${Math.floor(seconds / 60)}m${two(seconds % 60)}s`;
   if (seconds < 86_400)
     return `${sign}${Math.floor(seconds / 3600)}h${two((seconds % 3600) / 60)}m`;
-  return `${sign}${Math.floor(seconds / 86_400)}d`;
+  // A column of 64 bits holds no more days than these; JSON may.
+  return seconds < MAX_DAYS * 86_400
+    ? `${sign}${Math.floor(seconds / 86_400)}d`
+    : `${sign}>${MAX_DAYS}d`;
 }
 
 /** How long it took; empty when nobody knows. */

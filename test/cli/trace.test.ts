@@ -370,6 +370,8 @@ t.test("times and numbers that are none, or far apart, are survived", async (t) 
     { Timestamp: 5, Duration: "x" },
     { Duration: "18446744073709551615" },
     { Duration: -5 },
+    { Duration: 8.64e20 },
+    { Duration: 1e-300 },
     { Duration: 1.5 },
     { Timestamp: "1970-01-01T00:00:00.000000000Z" },
     { ServiceName: null, SpanName: [], SpanAttributes: "no", StatusCode: {} },
