@@ -45,8 +45,8 @@ let sent = 0;
 async function sendSome(t: Test, server: ServerProcess): Promise<void> {
   const records = Array.from({ length: 20 }, () => ({ body: `record ${sent++}` }));
   const body = writeLogs(oneScope(records, [["service.name", "seal"]]));
-  t.equal((await send(server.otlp("logs"), body)).status, 200);
   const { signedSize } = await status(server);
+  t.equal((await send(server.otlp("logs"), body)).status, 200);
   await waitFor(server, (log) => Number(log.signedSize) >= Number(signedSize) + 20);
 }
 

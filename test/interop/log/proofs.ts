@@ -1,8 +1,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { runCommand } from "../../support/command.ts";
 import type { ServerProcess } from "../../support/server-process.ts";
 import type { LaneContext } from "../lane.ts";
+
+/** How long a record may take from its checkpoint to the store. */
+const STORE_TIME_LIMIT_MS = 60_000;
 
 /** Writes the proof of each record at `indexes` as the API answers it and as `meshproof prove` writes it. Says how many files there are. */
 export async function writeProofs(
@@ -13,11 +17,8 @@ export async function writeProofs(
 ): Promise<string> {
   const wanted = [...new Set(indexes)];
   for (const index of wanted) {
-    const url = `http://127.0.0.1:${server.ports.api}/api/v1/records/${index}/proof`;
-    const response = await fetch(url, { signal });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${url} was answered ${response.status}: ${text}`);
-    writeFileSync(join(directory, `${index}.api.tlog-proof`), text);
+    const proof = await fetchProof(server, index, signal);
+    writeFileSync(join(directory, `${index}.api.tlog-proof`), proof);
   }
   const { code, stderr } = await runCommand(
     "prove",
@@ -31,4 +32,23 @@ export async function writeProofs(
   );
   if (code !== 0) throw new Error(`meshproof prove ended with ${code}: ${stderr}`);
   return `${wanted.length} records, two files each`;
+}
+
+/** The API's proof of a record, asked for again as it says while the record is on its way to the store. */
+async function fetchProof(
+  server: ServerProcess,
+  index: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const url = `http://127.0.0.1:${server.ports.api}/api/v1/records/${index}/proof`;
+  const deadline = Date.now() + STORE_TIME_LIMIT_MS;
+  for (;;) {
+    const response = await fetch(url, { signal });
+    const text = await response.text();
+    if (response.ok) return text;
+    const seconds = Number(response.headers.get("retry-after") ?? NaN);
+    if (response.status !== 503 || !(seconds > 0) || Date.now() > deadline)
+      throw new Error(`${url} was answered ${response.status}: ${text}`);
+    await setTimeout(seconds * 1000, undefined, { signal });
+  }
 }
