@@ -1,13 +1,11 @@
-import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { ServerProcess } from "../support/server-process.ts";
 import { applicationBody } from "../support/traffic.ts";
 import { thousands } from "./decode.bench.ts";
+import { CONNECTIONS, endLoad, send, sendPaced, useOf, waitForRows } from "./load.ts";
 import { median, percentile, printTable } from "./measure.ts";
 
 /**
@@ -20,63 +18,10 @@ const RECORDS = 1000;
 const PACED_REQUESTS = 300;
 const PACE_MS = 50;
 const FULL_SPEED_REQUESTS = 300;
-const CONNECTIONS = 4;
-const TICKS_PER_SECOND = 100; // getconf CLK_TCK on Linux
-
-interface ProcessUse {
-  readonly cpuUs: number;
-  readonly rssBytes: number;
-}
-
-function useOf(pid: number): ProcessUse {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return {
-    cpuUs: ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND,
-    rssBytes: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024,
-  };
-}
-
-const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-
-/** Sends one body; resolves with the milliseconds until the answer, which must be 200. */
-function send(server: ServerProcess, body: Buffer): Promise<number> {
-  const started = performance.now();
-  return new Promise((resolve, reject) => {
-    const outgoing = request(
-      server.otlp("logs"),
-      {
-        method: "POST",
-        agent,
-        headers: {
-          "content-type": "application/x-protobuf",
-          "content-encoding": "gzip",
-          "content-length": body.length,
-        },
-      },
-      (response) => {
-        response
-          .resume()
-          .on("end", () =>
-            response.statusCode === 200
-              ? resolve(performance.now() - started)
-              : reject(new Error(`status ${response.statusCode}`)),
-          );
-      },
-    );
-    outgoing.on("error", reject).end(body);
-  });
-}
 
 async function storedCount(server: ServerProcess): Promise<number> {
   const [row] = await server.query<{ n: string }>("SELECT toString(count()) AS n FROM otel_logs");
   return Number(row!.n);
-}
-
-async function waitForRows(server: ServerProcess, rows: number): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while ((await storedCount(server)) < rows && Date.now() < deadline) await setTimeout(50);
 }
 
 export async function benchProcess(): Promise<void> {
@@ -85,29 +30,21 @@ export async function benchProcess(): Promise<void> {
     gzipSync(applicationBody(RECORDS, i * RECORDS), { level: 1 }),
   );
   const server = await ServerProcess.start(directory);
+  const url = server.otlp("logs");
+  const stored = (): Promise<number> => storedCount(server);
   try {
     // Warm: the first requests compile the hot path.
     for (let i = 0; i < 40; i++)
-      await send(
-        server,
-        gzipSync(applicationBody(RECORDS, 10_000_000 + i * RECORDS), { level: 1 }),
-      );
-    await waitForRows(server, 40 * RECORDS);
+      await send(url, gzipSync(applicationBody(RECORDS, 10_000_000 + i * RECORDS), { level: 1 }));
+    await waitForRows(stored, 40 * RECORDS);
 
-    const latencies: number[] = [];
     const rss: number[] = [];
     let before = useOf(server.pid);
-    const started = performance.now();
-    const sent: Promise<void>[] = [];
-    for (let i = 0; i < PACED_REQUESTS; i++) {
-      const due = started + i * PACE_MS - performance.now();
-      if (due > 0) await setTimeout(due);
-      sent.push(send(server, bodies[i]!).then((ms) => void latencies.push(ms)));
+    const latencies = await sendPaced(url, bodies.slice(0, PACED_REQUESTS), PACE_MS, (i) => {
       if (i % 20 === 0) rss.push(useOf(server.pid).rssBytes);
-    }
-    await Promise.all(sent);
+    });
     const acknowledged = performance.now();
-    await waitForRows(server, (40 + PACED_REQUESTS) * RECORDS);
+    await waitForRows(stored, (40 + PACED_REQUESTS) * RECORDS);
     const visible = performance.now();
     let after = useOf(server.pid);
     const pacedUs = (after.cpuUs - before.cpuUs) / (PACED_REQUESTS * RECORDS);
@@ -136,11 +73,11 @@ export async function benchProcess(): Promise<void> {
     let next = PACED_REQUESTS;
     await Promise.all(
       Array.from({ length: CONNECTIONS }, async () => {
-        while (next < bodies.length) await send(server, bodies[next++]!);
+        while (next < bodies.length) await send(url, bodies[next++]!);
       }),
     );
     const fullMs = performance.now() - fullStart;
-    await waitForRows(server, (40 + PACED_REQUESTS + FULL_SPEED_REQUESTS) * RECORDS);
+    await waitForRows(stored, (40 + PACED_REQUESTS + FULL_SPEED_REQUESTS) * RECORDS);
     after = useOf(server.pid);
     printTable(
       `Whole process at full speed, ${CONNECTIONS} connections, load and ClickHouse on the same cores`,
@@ -155,7 +92,7 @@ export async function benchProcess(): Promise<void> {
       ],
     );
   } finally {
-    agent.destroy();
+    endLoad();
     await server.stop();
     await rm(directory, { recursive: true, force: true });
   }

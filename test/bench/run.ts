@@ -1,6 +1,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { benchDecode } from "./decode.bench.ts";
 import { benchJournal } from "./journal.bench.ts";
+import { benchPeer } from "./peer.bench.ts";
 import { benchProcess } from "./process.bench.ts";
 import { benchVerify } from "./verify.bench.ts";
 
@@ -9,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   decode: benchDecode,
   journal: benchJournal,
   process: benchProcess,
+  peer: benchPeer,
   verify: benchVerify,
 };
 

@@ -11,19 +11,22 @@ const BUILD_TIME_LIMIT_MS = 600_000;
 /** How Go says that a registry does not answer, refuses a module, or is switched off. */
 const UNREACHABLE = /\bGet "|\breading https?:|module lookup disabled/;
 
+/** What of a lane's context is needed to build: programs come into `directory`. */
+type Workshop = Pick<LaneContext, "directory" | "cache" | "children">;
+
 /**
  * Builds programs from the Go modules beside this file. What they import comes through GOPROXY, as this machine's Go is set up, in the
  * versions of their go.mod and with the hashes of their go.sum; it is fetched and compiled once, into the cache.
  */
 export class GoModules {
-  readonly #context: LaneContext;
+  readonly #context: Workshop;
 
-  private constructor(context: LaneContext) {
+  private constructor(context: Workshop) {
     this.#context = context;
   }
 
   /** Rejects with LaneSkipped when modules can neither be fetched nor are in the cache. */
-  static async open(context: LaneContext): Promise<GoModules> {
+  static async open(context: Workshop): Promise<GoModules> {
     const modules = new GoModules(context);
     await modules.#fetch(PROBE.module, ["mod", "download", PROBE.path], PROBE_TIME_LIMIT_MS);
     return modules;
