@@ -46,7 +46,7 @@ export interface EncodedRequest {
 /** Records in one request, at most: an empty record takes two bytes and becomes a row of some 200. */
 const MAX_RECORDS = 500_000;
 /** The event loop is served at least this often while a large request is decoded. */
-const MAX_SLICE_MS = 4;
+export const MAX_SLICE_MS = 4;
 /** Memory for rows that is kept while nobody needs it. */
 const MAX_IDLE_BYTES = 64 * 1024 * 1024;
 /** Records between two looks at the clock. */

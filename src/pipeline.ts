@@ -1,9 +1,10 @@
+import { setImmediate } from "node:timers/promises";
 import type { ExportResult, OtlpConsumer, OtlpRequest, Signal } from "./core/consumer.ts";
 import { countRows, type RowSection } from "./core/rows.ts";
 import type { FindingLedger } from "./correlate/ledger.ts";
 import { noteRequest } from "./correlation.ts";
 import { transcodeLogs, transcodeTraces } from "./decode/json.ts";
-import type { RequestEncoder } from "./encoder.ts";
+import { MAX_SLICE_MS, type RequestEncoder } from "./encoder.ts";
 import { batchKey } from "./journal/batch-key.ts";
 import type { DeduplicationWindow } from "./journal/deduplication.ts";
 import { internalMeta } from "./journal/frame.ts";
@@ -77,7 +78,7 @@ export class Pipeline implements OtlpConsumer {
     const { encoder, journal, ledger, observer } = this.#parts;
     const { signal, sender, receivedAtNs } = request;
     const started = performance.now();
-    const encoded = await encoder.encode(signal, toProtobuf(request), {
+    const encoded = await encoder.encode(signal, await toProtobuf(request), {
       receivedAtNs,
       sender: sender.name,
       senderAuth: sender.auth,
@@ -102,7 +103,14 @@ export class Pipeline implements OtlpConsumer {
   }
 }
 
-function toProtobuf({ encoding, signal, body }: OtlpRequest): Uint8Array {
+async function toProtobuf({ encoding, signal, body }: OtlpRequest): Promise<Uint8Array> {
   if (encoding === "protobuf") return body;
-  return signal === "logs" ? transcodeLogs(body) : transcodeTraces(body);
+  const transcoding = signal === "logs" ? transcodeLogs(body) : transcodeTraces(body);
+  for (let sliceStart = performance.now(); ;) {
+    const step = transcoding.next();
+    if (step.done === true) return step.value;
+    if (performance.now() - sliceStart <= MAX_SLICE_MS) continue;
+    await setImmediate();
+    sliceStart = performance.now();
+  }
 }

@@ -60,6 +60,8 @@ export class Message {
   readonly lengthBytes: number;
   /** How much deeper the nesting of AnyValue is inside this message: 1 for AnyValue, 0 for all others. */
   readonly nesting: number;
+  /** The field with the records, or with what groups them; null for a record and what is in it. */
+  held: Field | null = null;
   readonly #buckets: readonly Key[][] = Array.from({ length: BUCKETS }, () => []);
 
   constructor(options: { lengthBytes: number; nesting?: number }) {
@@ -87,6 +89,13 @@ export class Message {
       const bytes = new TextEncoder().encode(`${spelling}"`);
       this.#buckets[bucketOf(bytes, 0)]!.push({ bytes, field });
     }
+    return this;
+  }
+
+  /** As `field`, for the one with the records or with what groups them. */
+  holds(key: string, number: number, message: Message): this {
+    this.field(key, number, message, "repeated");
+    this.held = this.find(new TextEncoder().encode(`${key}"`), 0)!.field;
     return this;
   }
 
@@ -153,21 +162,16 @@ const LOG_RECORD = new Message({ lengthBytes: 2 })
 
 const SCOPE_LOGS = new Message({ lengthBytes: 3 })
   .field("scope", 1, SCOPE)
-  .field("logRecords", 2, LOG_RECORD, "repeated")
+  .holds("logRecords", 2, LOG_RECORD)
   .field("schemaUrl", 3, TEXT);
 
 const RESOURCE_LOGS = new Message({ lengthBytes: 3 })
   .field("resource", 1, RESOURCE)
-  .field("scopeLogs", 2, SCOPE_LOGS, "repeated")
+  .holds("scopeLogs", 2, SCOPE_LOGS)
   .field("schemaUrl", 3, TEXT);
 
 /** ExportLogsServiceRequest. */
-export const LOGS_REQUEST = new Message({ lengthBytes: 0 }).field(
-  "resourceLogs",
-  1,
-  RESOURCE_LOGS,
-  "repeated",
-);
+export const LOGS_REQUEST = new Message({ lengthBytes: 0 }).holds("resourceLogs", 1, RESOURCE_LOGS);
 
 const EVENT = new Message({ lengthBytes: 1 })
   .field("timeUnixNano", 1, FIXED64)
@@ -205,18 +209,17 @@ const SPAN = new Message({ lengthBytes: 2 })
 
 const SCOPE_SPANS = new Message({ lengthBytes: 3 })
   .field("scope", 1, SCOPE)
-  .field("spans", 2, SPAN, "repeated")
+  .holds("spans", 2, SPAN)
   .field("schemaUrl", 3, TEXT);
 
 const RESOURCE_SPANS = new Message({ lengthBytes: 3 })
   .field("resource", 1, RESOURCE)
-  .field("scopeSpans", 2, SCOPE_SPANS, "repeated")
+  .holds("scopeSpans", 2, SCOPE_SPANS)
   .field("schemaUrl", 3, TEXT);
 
 /** ExportTraceServiceRequest. */
-export const TRACES_REQUEST = new Message({ lengthBytes: 0 }).field(
+export const TRACES_REQUEST = new Message({ lengthBytes: 0 }).holds(
   "resourceSpans",
   1,
   RESOURCE_SPANS,
-  "repeated",
 );

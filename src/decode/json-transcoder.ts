@@ -13,6 +13,8 @@ import { WIDEST_LENGTH_BYTES } from "./json-output.ts";
 import { JsonScalars } from "./json-scalars.ts";
 import { ANY_VALUE, type Field, KEY_VALUE, type Message } from "./json-schema.ts";
 
+/** Records between two looks at other work. */
+const RECORDS_PER_STEP = 32;
 /** An AnyValue may nest so deep. */
 const MAX_DEPTH = 100;
 
@@ -43,9 +45,11 @@ function word(text: string): number {
 
 /** Writes one OTLP/JSON request as protobuf. */
 export class JsonTranscoder extends JsonScalars {
-  /** The body as a message of type `request`. */
-  transcode(request: Message): Uint8Array {
-    this.message(request, 0);
+  private records = 0;
+
+  /** The body as a message of type `request`; it yields after every RECORDS_PER_STEP records. */
+  *transcode(request: Message): Generator<undefined, Uint8Array> {
+    yield* this.holder(request);
     if (this.token() >= 0) this.fail("the end of the body");
     // Only ASCII bytes steer the reader. So UTF-8 can be checked last, when the path in the error is sure to be right.
     if (!isUtf8(this.input)) {
@@ -58,6 +62,36 @@ export class JsonTranscoder extends JsonScalars {
       );
     }
     return this.output.finish();
+  }
+
+  /** As `message`, for a request or what records are grouped in. */
+  private *holder(message: Message): Generator<undefined, void> {
+    if (!this.open(OPEN_BRACE, CLOSE_BRACE, "an object")) return;
+    do {
+      const field = this.key(message);
+      if (field === undefined) this.skip();
+      else if (this.token() === LETTER_N) this.literal(NULL, "a value");
+      else if (field === message.held) yield* this.held(field, field.message!);
+      else this.value(field, 0);
+    } while (this.another(CLOSE_BRACE));
+  }
+
+  /** The records or groups of records in a holder. */
+  private *held(field: Field, message: Message): Generator<undefined, void> {
+    if (!this.open(OPEN_BRACKET, CLOSE_BRACKET, "an array")) return;
+    do {
+      this.token();
+      if (message.held === null) {
+        this.value(field, 0);
+        if (++this.records % RECORDS_PER_STEP === 0) yield;
+      } else {
+        const { output } = this;
+        output.tag(field.tag);
+        const start = (output.length += message.lengthBytes);
+        yield* this.holder(message);
+        output.closeLength(start, message.lengthBytes);
+      }
+    } while (this.another(CLOSE_BRACKET));
   }
 
   /** One object as the fields of `message`. */

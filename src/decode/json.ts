@@ -1,6 +1,9 @@
 import { JsonTranscoder } from "./json-transcoder.ts";
 import { LOGS_REQUEST, TRACES_REQUEST } from "./json-schema.ts";
 
+/** A request on its way to protobuf: it yields every few dozen records, so that other work can come between, and returns the message. */
+export type Transcoding = Generator<undefined, Uint8Array>;
+
 /**
  * The ExportLogsServiceRequest in `json` (OTLP/JSON) as protobuf, so that both encodings take one path from there on.
  *
@@ -12,11 +15,11 @@ import { LOGS_REQUEST, TRACES_REQUEST } from "./json-schema.ts";
  * Throws: BAD_REQUEST when `json` is not JSON, not UTF-8 or not this message; the message names path and byte.
  * Source: RFC 8259; opentelemetry-proto 1.11, docs/specification.md, "JSON Protobuf Encoding"; ProtoJSON.
  */
-export function transcodeLogs(json: Uint8Array): Uint8Array {
+export function transcodeLogs(json: Uint8Array): Transcoding {
   return new JsonTranscoder(json).transcode(LOGS_REQUEST);
 }
 
 /** The ExportTraceServiceRequest in `json` as protobuf; else as `transcodeLogs`. */
-export function transcodeTraces(json: Uint8Array): Uint8Array {
+export function transcodeTraces(json: Uint8Array): Transcoding {
   return new JsonTranscoder(json).transcode(TRACES_REQUEST);
 }

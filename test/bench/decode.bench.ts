@@ -1,10 +1,10 @@
 import { freeRows } from "../../src/core/rows.ts";
 import { sha256Into } from "../../src/core/sha256.ts";
 import { RequestEncoder } from "../../src/encoder.ts";
-import { transcodeLogs } from "../../src/decode/json.ts";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { ExportLogsServiceRequest, ExportTraceServiceRequest } from "../support/otlp-proto.ts";
 import { applicationBody, envoyBody, spanBody } from "../support/traffic.ts";
+import { transcodeLogs } from "../support/transcoding.ts";
 import { measure, printTable } from "./measure.ts";
 
 /** One layer each: from the request's bytes to hashed rows, against decoding to objects and writing JSONEachRow. */

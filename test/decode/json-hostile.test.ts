@@ -1,11 +1,17 @@
 import { strict as assert } from "node:assert";
 import t from "tap";
 import fc from "fast-check";
-import { transcodeLogs, transcodeTraces } from "../../src/decode/json.ts";
 import { logsRequest, some, tracesRequest } from "../support/otlp-arbitrary.ts";
 import { emitJson } from "../support/otlp-json.ts";
 import { ExportLogsServiceRequest, ExportTraceServiceRequest } from "../support/otlp-proto.ts";
-import { accepted, record, refusal, wrap } from "../support/transcoding.ts";
+import {
+  accepted,
+  record,
+  refusal,
+  wrap,
+  transcodeLogs,
+  transcodeTraces,
+} from "../support/transcoding.ts";
 
 t.test(
   "the grammar is that of RFC 8259: what JSON.parse refuses is refused, wherever it stands",

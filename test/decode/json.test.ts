@@ -19,11 +19,11 @@ import {
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace";
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import { transcodeLogs, transcodeTraces } from "../../src/decode/json.ts";
 import { emitJson } from "../support/otlp-json.ts";
 import { logsRequest, tracesRequest } from "../support/otlp-arbitrary.ts";
+import { transcodeTraces as transcodeInSteps } from "../../src/decode/json.ts";
 import { ExportLogsServiceRequest, ExportTraceServiceRequest } from "../support/otlp-proto.ts";
-import { record, refusal, wrap } from "../support/transcoding.ts";
+import { record, refusal, wrap, transcodeLogs, transcodeTraces } from "../support/transcoding.ts";
 
 const MAX_UINT64 = "18446744073709551615";
 
@@ -492,4 +492,13 @@ t.test("strings keep every character; a lone surrogate becomes U+FFFD", async (t
     refusal(wrap(`"attributes":[{"key":"a","value":{"stringValue":"${bad}"}}]`));
     refusal(wrap(`"attributes":[{"key":"${bad}","value":{"stringValue":"a"}}]`));
   }
+});
+
+t.test("a request lets other work come between every few dozen records", async (t) => {
+  const spans = Array(320).fill('{"name":"a"}').join(",");
+  const body = Buffer.from(
+    `{"resourceSpans":[{"scopeSpans":[{"spans":[${spans}]},{"spans":[${spans}]}]}]}`,
+  );
+  t.equal([...transcodeInSteps(body)].length, 20);
+  t.equal([...transcodeInSteps(Buffer.from('{"resourceSpans":[]}'))].length, 0);
 });

@@ -1,7 +1,6 @@
 import { Cursor } from "../../src/core/wire.ts";
 import { ValueRange } from "../../src/decode/any-value.ts";
 import { indexRequest, readScope } from "../../src/decode/envelope.ts";
-import { transcodeLogs } from "../../src/decode/json.ts";
 import { readLogRecord } from "../../src/decode/logs.ts";
 import type { Normaliser } from "../../src/normalise/normaliser.ts";
 import {
@@ -16,6 +15,7 @@ import { TABLES } from "../../src/records/columns.ts";
 import { ShapeCache } from "../../src/records/key-shape.ts";
 import { ScopeView } from "../../src/records/resource.ts";
 import { LogView } from "../../src/records/views.ts";
+import { transcodeLogs } from "./transcoding.ts";
 
 /** One log record in OTLP/JSON with the resource and the scope that it came under: `in.json` of a fixture. */
 export interface RecordInput {

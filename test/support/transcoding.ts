@@ -1,8 +1,20 @@
 import { MeshproofError } from "../../src/core/errors.ts";
-import { transcodeLogs } from "../../src/decode/json.ts";
+import * as json from "../../src/decode/json.ts";
 import { ExportLogsServiceRequest, type Plain } from "./otlp-proto.ts";
 
 type Transcode = (json: Uint8Array) => Uint8Array;
+
+/** The logs request in `body` as protobuf, without a pause. */
+export const transcodeLogs: Transcode = (body) => toEnd(json.transcodeLogs(body));
+/** The traces request in `body` as protobuf, without a pause. */
+export const transcodeTraces: Transcode = (body) => toEnd(json.transcodeTraces(body));
+
+function toEnd(steps: json.Transcoding): Uint8Array {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
 
 /** A logs request with one record of the members `members`. */
 export function wrap(members: string): string {
@@ -17,26 +29,26 @@ export function record(members: string): Plain {
   return (request as any).resourceLogs[0].scopeLogs[0].logRecords[0];
 }
 
-/** The protobuf of `json`; null when it is refused as BAD_REQUEST. Any other error is thrown. */
+/** The protobuf of `body`; null when it is refused as BAD_REQUEST. Any other error is thrown. */
 export function accepted(
-  json: Uint8Array,
+  body: Uint8Array,
   transcode: Transcode = transcodeLogs,
 ): Uint8Array | null {
   try {
-    return transcode(json);
+    return transcode(body);
   } catch (error) {
     if (error instanceof MeshproofError && error.code === "BAD_REQUEST") return null;
     throw error;
   }
 }
 
-/** The message with which `json` is refused as BAD_REQUEST. Throws when it is taken, and any other error. */
-export function refusal(json: string | Uint8Array, transcode: Transcode = transcodeLogs): string {
+/** The message with which `body` is refused as BAD_REQUEST. Throws when it is taken, and any other error. */
+export function refusal(body: string | Uint8Array, transcode: Transcode = transcodeLogs): string {
   try {
-    transcode(typeof json === "string" ? Buffer.from(json) : json);
+    transcode(typeof body === "string" ? Buffer.from(body) : body);
   } catch (error) {
     if (error instanceof MeshproofError && error.code === "BAD_REQUEST") return error.message;
     throw error;
   }
-  throw new Error(`taken: ${Buffer.from(json).toString().slice(0, 200)}`);
+  throw new Error(`taken: ${Buffer.from(body).toString().slice(0, 200)}`);
 }
