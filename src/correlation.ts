@@ -32,21 +32,25 @@ const NS_PER_MS = 1_000_000;
 /**
  * Brings correlation to the end of the log: first what the journal has let go of, from the store, then the journal. What was found
  * before a crash and not sealed is found again. Without an answer of the store no span is accused whose partner may be there.
+ * Returns: when the newest request or record of our own in the journal was received; 0 where it has none.
  */
-export async function recoverCorrelation(options: CorrelationRecovery): Promise<void> {
+export async function recoverCorrelation(options: CorrelationRecovery): Promise<bigint> {
   const { correlator, ledger, journal } = options;
   const { firstIndex } = journal;
   if (firstIndex > 0) await replayHistory(options, firstIndex);
   let next = firstIndex;
+  let newestNs = 0n;
   do {
     // Rows of our own may come while this reads.
     for await (const frame of journal.frames(next, { rowless: next === firstIndex })) {
       replayFrame(ledger, frame);
       correlator.replay(frame);
+      if (frame.meta.receivedAtNs > newestNs) newestNs = frame.meta.receivedAtNs;
       next = frame.firstIndex + frame.count;
     }
   } while (next < journal.durableIndex);
   correlator.begin(next);
+  return newestNs;
 }
 
 /** What a frame says of rejected and cut records, and what findings of them it holds. */

@@ -9,7 +9,7 @@ export interface HousekeepingOptions {
   readonly ledger: FindingLedger;
   /** Seals rows of our own; may fail when even the journal's reserve is full. */
   readonly seal: (sections: readonly RowSection[], nowNs: bigint) => Promise<void>;
-  /** Totals since the start, for heartbeats. */
+  /** Totals since the start and the state of the clock, for the records start, stop and heartbeat. */
   readonly totals: () => Readonly<Record<string, string>>;
   /** Index of the next record: when it has not moved for a minute, a heartbeat is due. */
   readonly nextIndex: () => number;
@@ -17,16 +17,20 @@ export interface HousekeepingOptions {
 }
 
 const MINUTE_MS = 60_000;
+/** A log that is never quiet says its totals so often. */
+const TOTALS_MINUTES = 10;
 
 /**
- * What meshproof seals about itself: start and stop, and each minute the findings and counts of the minute that ended, or a heartbeat
- * when nothing was recorded, so that a quiet log can be told from one whose end was cut off.
+ * What meshproof seals about itself: start and stop, and each minute the findings and counts of the minute that ended, and a heartbeat
+ * when nothing was recorded, so that a quiet log can be told from one whose end was cut off. Its running totals are for auditors who count rows,
+ * and so there is one every ten minutes in any case.
  */
 export class Housekeeping {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
   #duplicates = 0;
   #lastIndex = -1;
+  #minutesWithoutTotals = 0;
   #isHurrying = false;
   #running: Promise<void> = Promise.resolve();
 
@@ -41,14 +45,14 @@ export class Housekeeping {
 
   /** Seals the start record and what the run before had no time to seal, and begins the minutes. */
   async start(detail: Readonly<Record<string, string>>): Promise<void> {
-    await this.#seal("start", detail);
+    await this.#seal("start", { ...this.#options.totals(), ...detail });
     await this.#sealOpen(Date.now()).catch((error: unknown) => this.#failed(error));
     this.#lastIndex = this.#options.nextIndex();
     this.#timer = setInterval(() => this.#run(() => this.#minute()), MINUTE_MS);
     this.#timer.unref();
   }
 
-  /** Seals what is open now: the journal is to let go of what it rests on. */
+  /** Seals what is open now: the journal is to let go of what it rests on, or the clock by which it would be due was set. */
   hurry(): void {
     if (this.#isHurrying) return;
     this.#isHurrying = true;
@@ -68,8 +72,11 @@ export class Housekeeping {
 
   async #minute(): Promise<void> {
     await this.#sealOpen(Date.now());
-    if (this.#options.nextIndex() === this.#lastIndex)
+    const isQuiet = this.#options.nextIndex() === this.#lastIndex;
+    if (isQuiet || ++this.#minutesWithoutTotals >= TOTALS_MINUTES) {
       await this.#seal("heartbeat", this.#options.totals());
+      this.#minutesWithoutTotals = 0;
+    }
     this.#lastIndex = this.#options.nextIndex();
   }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { ClockKeeping, writtenMs } from "./clock-keeping.ts";
 import { configHash } from "./config/hash.ts";
 import type { Config, ServerTls } from "./config/options.ts";
 import type { MeshproofError } from "./core/errors.ts";
@@ -26,6 +27,7 @@ import { createReceiver } from "./receive/otlp.ts";
 import { TABLES } from "./records/columns.ts";
 import { controlSection } from "./records/own-rows.ts";
 import { replaceFile } from "./seal/durable.ts";
+import { SealWatch } from "./seal-watch.ts";
 import { compareStored, openSealer } from "./sealing.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
 import { Quarantine } from "./store/quarantine.ts";
@@ -35,6 +37,7 @@ import { StoreWriter } from "./store/writer.ts";
 import { openStore, prepareTables, readNamed } from "./store-connection.ts";
 import { listenHealth } from "./telemetry/health.ts";
 import { Metrics } from "./telemetry/metrics.ts";
+import { RunningTotals } from "./totals.ts";
 import { WitnessFindings } from "./witness-findings.ts";
 
 /** Ports in use, as they stand in `<data>/ports.json`. */
@@ -134,16 +137,16 @@ async function build(
       : parseTokens(readNamed(tokenFile.file).toString("utf8"), tokenFile.file);
 
   // The log: keys, tree, witnesses; then the store, which may know a newer log than this directory; then the journal.
-  let lastSignedMs = Date.now();
-  let lastPublishedMs = Date.now();
+  const sealWatch = new SealWatch({ lateMs: seal.checkpoint_interval * LATE_INTERVALS });
+  const writtenBeforeMs = writtenMs(join(directory, "state", "checkpoint.json"));
   let release = (): void => {};
   let recorder: CheckpointRecorder | undefined;
   const witnessFindings = new WitnessFindings(seal.origin, logger);
   const sealer = await openSealer(config, logger, witnessFindings, {
     onFatal,
-    onSigned: () => (lastSignedMs = Date.now()),
+    onSigned: (size) => sealWatch.signed(size),
     onPublished: (checkpoint) => {
-      lastPublishedMs = Date.now();
+      sealWatch.published();
       recorder?.record(checkpoint);
       witnessFindings.flush();
     },
@@ -197,6 +200,9 @@ async function build(
   });
   await sealKeyChanges(sealer, journal, logId);
   await sealer.recover(journal.frames(sealer.replayFrom));
+  sealWatch.signed(sealer.signedSize);
+  sealWatch.grown(sealer.size);
+  const totals = new RunningTotals(journal.durableIndex);
 
   // What goes into the store.
   recorder = new CheckpointRecorder({ client: writerClient, logId, logger });
@@ -278,6 +284,8 @@ async function build(
   // From here on what is durable is sealed, linked and stored, in the order of the log; what is all of these leaves the journal.
   follow = (batch) => {
     sealer.append(batch);
+    sealWatch.grown(sealer.size);
+    totals.durable(batch);
     correlator.follow(batch);
     writer.add(batch);
     for (const { kind, count } of batch.sections)
@@ -321,15 +329,25 @@ async function build(
       decoded: (signal, seconds) => metrics.decoded(signal, seconds),
       accepted: (signal, records, rejected, dialects) => {
         metrics.requestAccepted(signal, records, rejected);
+        totals.accepted(records, rejected);
         for (const [dialect, count] of dialects) metrics.recorded("access", dialect, count);
       },
       deduplicated: (signal) => {
         metrics.requestAccepted(signal, 0, 0);
         metrics.batchDeduplicated(signal);
+        totals.deduplicated();
         housekeeping.countDuplicate();
       },
     },
   });
+  const clock = new ClockKeeping({
+    subject: seal.origin,
+    maxJumpMs: config.service.clock.max_jump,
+    ledger,
+    hurry: () => housekeeping.hurry(),
+    logger,
+  });
+  closers.push(async () => clock.stop());
   const housekeeping: Housekeeping = new Housekeeping({
     logId,
     ledger,
@@ -337,14 +355,15 @@ async function build(
     totals: () => ({
       records: String(journal.nextIndex),
       signed: String(sealer.signedSize),
+      published: String(sealer.publishedSize),
       stored: String(writer.storedThrough),
-      uptime_ms: String(Date.now() - startedAtMs),
-      clock_ns: String(nowNanos()),
+      ...totals.detail(),
+      ...clock.detail(),
     }),
     nextIndex: () => journal.nextIndex,
     logger,
   });
-  await recoverCorrelation({
+  const newestNs = await recoverCorrelation({
     ...correlation,
     correlator,
     ledger,
@@ -354,6 +373,7 @@ async function build(
   });
   closers.push(() => correlator.stop());
   witnessFindings.start(logId, (sections, nowNs) => pipeline.seal(sections, nowNs));
+  await clock.start(Math.max(Number(newestNs / 1_000_000n), writtenBeforeMs));
   await housekeeping.start({
     version: VERSION,
     config_sha256: configHash(config),
@@ -391,9 +411,7 @@ async function build(
     },
     {
       name: "seal",
-      ok:
-        sealer.size === sealer.signedSize ||
-        Date.now() - lastSignedMs < seal.checkpoint_interval * LATE_INTERVALS,
+      ok: !sealWatch.isLate,
       detail: `${sealer.size - sealer.signedSize} records under no signed checkpoint, ${sealer.size - sealer.publishedSize} under no published one`,
     },
   ];
@@ -469,6 +487,7 @@ async function build(
       accepted: () => {},
       refused: ({ signal, code, sender }) => {
         metrics.requestRefused(signal ?? "logs", code, 0);
+        totals.refused();
         if (signal !== null)
           ledger.note({
             kind: "refused_batch",
@@ -479,6 +498,7 @@ async function build(
       },
       aborted: ({ signal, sender }) => {
         metrics.requestRefused(signal, "ABORTED", 0);
+        totals.refused();
         ledger.note({
           kind: "refused_batch",
           subject: sender,
@@ -503,7 +523,10 @@ async function build(
     treeSize: sealer.size,
     signedSize: sealer.signedSize,
     publishedSize: sealer.publishedSize,
-    checkpointAgeSeconds: (Date.now() - lastPublishedMs) / 1000,
+    checkpointAgeSeconds: sealWatch.publishedAgeSeconds,
+    unsignedSeconds: sealWatch.unsignedSeconds,
+    clockOffsetSeconds: clock.offsetSeconds,
+    clockJumps: clock.jumps,
   }));
   const otlpAddress = await receiver.listen();
   closers.push(() => receiver.close(RECEIVER_GRACE_MS));

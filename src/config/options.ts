@@ -357,6 +357,13 @@ export const configSchema = section("", {
     ),
   }),
   service: section("The process itself.", {
+    clock: section("The machine's clock, which is watched.", {
+      max_jump: option(
+        duration(10, "of at least 10ms"),
+        "500ms",
+        "A change of the wall clock against the monotonic one above this is the finding clock_jump.",
+      ),
+    }),
     telemetry: section("", {
       logs: section("Its own log, on standard error.", {
         level: option(

@@ -21,6 +21,8 @@ export interface Notice {
   readonly count?: number;
   /** Kept of the first notice of a finding. */
   readonly reason?: string;
+  /** Goes into the finding's Detail; kept of the first notice too. */
+  readonly detail?: Readonly<Record<string, string>>;
   /** Leaf indexes of records that show it. */
   readonly evidence?: readonly number[];
   /** The journal tells of it from this index on: it is not to be released below before the finding is sealed. */
@@ -36,6 +38,7 @@ export interface Finding {
   readonly subject: string;
   readonly intervalNs: bigint;
   readonly reason: string;
+  readonly detail: Readonly<Record<string, string>>;
   readonly firstNs: bigint;
   readonly dueMs: number;
   readonly evidence: number[];
@@ -112,7 +115,7 @@ export class FindingLedger {
     return lowest;
   }
 
-  #find({ kind, subject, atNs, reason = "", dueMs }: Notice): Finding {
+  #find({ kind, subject, atNs, reason = "", detail = {}, dueMs }: Notice): Finding {
     const last = this.#last;
     const since = atNs - (last?.intervalNs ?? 0n);
     if (last?.kind === kind && last.subject === subject && since >= 0n && since < this.#intervalNs)
@@ -131,6 +134,7 @@ export class FindingLedger {
         subject: name,
         intervalNs,
         reason,
+        detail,
         firstNs: atNs,
         lastNs: atNs,
         dueMs: dueMs ?? Number((intervalNs + this.#intervalNs) / NS_PER_MS) + IN_FLIGHT_MS,
@@ -160,6 +164,7 @@ export function findingRecords(findings: readonly Finding[]): FindingRecord[] {
   return findings.map((finding) => {
     const { severity, sentence } = FINDINGS[finding.kind];
     const detail: Record<string, string> = {
+      ...finding.detail,
       count: String(finding.count),
       first: String(finding.firstNs),
       last: String(finding.lastNs),

@@ -21,6 +21,11 @@ export interface Readings {
   readonly publishedSize: number;
   /** Seconds since the newest checkpoint was published. */
   readonly checkpointAgeSeconds: number;
+  /** Seconds for which the oldest record without a signed checkpoint has waited. */
+  readonly unsignedSeconds: number;
+  /** How much further the wall clock went than time did, since the start, and how often it was set. */
+  readonly clockOffsetSeconds: number;
+  readonly clockJumps: number;
 }
 
 /** Name and help of the gauge of each reading. Names of the Collector where it has the same thing. */
@@ -77,4 +82,13 @@ export const GAUGES: {
     "meshproof_checkpoint_age_seconds",
     "Seconds since the newest checkpoint was published.",
   ],
+  unsignedSeconds: [
+    "meshproof_unsigned_seconds",
+    "Seconds for which the oldest record that no signed checkpoint covers has waited; 0 when there is none.",
+  ],
+  clockOffsetSeconds: [
+    "meshproof_clock_offset_seconds",
+    "How much further the wall clock went than the monotonic clock since the start, sleep not counted.",
+  ],
+  clockJumps: ["meshproof_clock_jumps", "How often the wall clock was set since the start."],
 };

@@ -18,6 +18,9 @@ const READINGS: Readings = {
   signedSize: 10,
   publishedSize: 11,
   checkpointAgeSeconds: 0.5,
+  unsignedSeconds: 31,
+  clockOffsetSeconds: -2.5,
+  clockJumps: 1,
 };
 
 /** The value of each sample, by name and labels as they are written. */
@@ -107,6 +110,9 @@ t.test("gauges are read anew at each scrape", async (t) => {
   t.equal(values.get("meshproof_journal_bytes"), 4);
   t.equal(values.get("meshproof_tree_size"), 9_007_199_254_740_991);
   t.equal(values.get("meshproof_checkpoint_age_seconds"), 0.5);
+  t.equal(values.get("meshproof_unsigned_seconds"), 31);
+  t.equal(values.get("meshproof_clock_offset_seconds"), -2.5);
+  t.equal(values.get("meshproof_clock_jumps"), 1);
   readings = { ...READINGS, journalBytes: 0 };
   values = await scraped(metrics);
   t.equal(values.get("meshproof_journal_bytes"), 0);

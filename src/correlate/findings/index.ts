@@ -1,5 +1,7 @@
+import clockJump from "./clock-jump.ts";
 import correlationOverflow from "./correlation-overflow.ts";
 import type { FindingDefinition } from "./define.ts";
+import integrityBroken from "./integrity-broken.ts";
 import quarantined from "./quarantined.ts";
 import refusedBatch from "./refused-batch.ts";
 import rejectedRecord from "./rejected-record.ts";
@@ -10,7 +12,9 @@ import witnessConflict from "./witness-conflict.ts";
 
 /** All kinds of findings, by the name that stands in the column FindingKind. */
 export const FINDINGS = {
+  clock_jump: clockJump,
   correlation_overflow: correlationOverflow,
+  integrity_broken: integrityBroken,
   quarantined,
   refused_batch: refusedBatch,
   rejected_record: rejectedRecord,
