@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { parseDuration } from "../config/values.ts";
 import { isTokenName, ROLES } from "../core/tokens.ts";
 import { DEFAULT_SEED } from "../demo/random.ts";
 import { parseVerifierKey, type VerifierKey } from "../tlog/note.ts";
@@ -141,6 +142,11 @@ Exit code 0: all of it held; 1: something did not, and the story says what; 3: i
       "a checkpoint that you kept: the log has to continue it; repeatable",
       (file: string, files: readonly string[] | undefined) => [...(files ?? []), file],
     )
+    .option(
+      "--max-age <duration>",
+      "a newest checkpoint or record that is older is a failed check: 5m, 1h",
+      parseAge,
+    )
     .addHelpText(
       "after",
       `
@@ -148,10 +154,12 @@ Recomputes the hash of every row as it stands in ClickHouse, compares it with it
 and the tree with the newest signed checkpoint. Works beside a running server and without one, and changes nothing.
 Give --key a verifier key, and --expect-checkpoint a checkpoint, that you noted elsewhere: then nobody who can write here can deceive you.
 A range is widened to whole bundles of 256 records.
-Exit code 0: nothing was changed; 1: something was, and the faults say what.
+A server that runs seals a record each minute: with --max-age one that stands still, or a log whose end was cut off, is found too.
+Exit code 0: nothing was changed; 1: something was, and the faults say what, or what is there is too old.
 
 Examples:
   $ meshproof verify
+  $ meshproof verify --incremental --max-age 5m
   $ meshproof verify --incremental --state /mnt/audit/mesh.verified
   $ cp data/log/checkpoint /mnt/audit/ && meshproof verify --expect-checkpoint /mnt/audit/checkpoint`,
     )
@@ -382,6 +390,12 @@ function parseLeafIndex(text: string): number {
 
 function parseLeafIndexes(text: string, before: readonly number[] | undefined): readonly number[] {
   return [...(before ?? []), parseLeafIndex(text)];
+}
+
+function parseAge(text: string): number {
+  const ms = parseDuration(text);
+  if (ms !== undefined && ms > 0) return ms;
+  throw new InvalidArgumentError("Expected a duration such as 90s, 5m or 1h30m.");
 }
 
 function parseSeed(text: string): number {

@@ -40,6 +40,19 @@ export interface StrangeRows {
   readonly rows: number;
 }
 
+/** Times of the log, by its rows. Nanoseconds since the epoch. */
+export interface Timeline {
+  /** When the last record was received or made; null where there is none. */
+  readonly newestNs: bigint | null;
+  /** The longest stretches, at most MAX_SILENCES, in which a server that had not been stopped sealed nothing. In the order of the log. */
+  readonly silences: readonly { readonly fromNs: bigint; readonly toNs: bigint }[];
+  readonly silenceCount: number;
+  /** Starts of the server that no record of a stop comes before. */
+  readonly uncleanStops: number;
+}
+
+export const MAX_SILENCES = 100;
+
 /**
  * Where the verifier gets rows from. The store implements it, so that `verify` itself needs no ClickHouse client.
  *
@@ -63,5 +76,7 @@ export interface RowSource {
   strangers(): Promise<readonly StrangeRows[]>;
   /** Open findings by kind. */
   findings(): Promise<Record<string, number>>;
+  /** Times of the rows with leaf indexes in [from, to); stretches that are longer than `silenceMs`. */
+  timeline(from: number, to: number, silenceMs: number): Promise<Timeline>;
   close(): Promise<void>;
 }

@@ -1,14 +1,16 @@
-import type {
-  BundleBatch,
-  LeafBatch,
-  RowBatchBytes,
-  RowSource,
-  StoredCheckpoint,
-  StrangeRows,
+import {
+  type BundleBatch,
+  type LeafBatch,
+  MAX_SILENCES,
+  type RowBatchBytes,
+  type RowSource,
+  type StoredCheckpoint,
+  type StrangeRows,
+  type Timeline,
 } from "../core/verification.ts";
 import { SHA256_BYTES } from "../core/sha256.ts";
 import { PLACE_COLUMNS, TABLES, type Table } from "../records/columns.ts";
-import type { Parameters, StoreClient } from "./client.ts";
+import type { Parameters, StatementOptions, StoreClient } from "./client.ts";
 import { splitRecords, splitTexts } from "./answers.ts";
 import {
   bundleStatement,
@@ -23,6 +25,7 @@ import {
   type UnsealedColumn,
   type UnsealedColumns,
 } from "./verify-sql.ts";
+import { NEWEST_TIME, SILENCES, UNCLEAN_STOPS } from "./timeline-sql.ts";
 
 /** LeafIndex UInt64, SHA-256. */
 const LEAF_BYTES = 8 + SHA256_BYTES;
@@ -38,6 +41,8 @@ const BY_NAME: ReadonlyMap<string, Table> = new Map(ALL.map((table) => [table.na
 export interface RowSourceOptions {
   readonly client: StoreClient;
   readonly logId: string;
+  /** Threads of ClickHouse for one statement; as many as it likes where it is not said. */
+  readonly maxThreads?: number;
 }
 
 /**
@@ -48,11 +53,13 @@ export class ClickHouseRowSource implements RowSource {
   readonly tables = ALL.map(({ name, kind }) => ({ table: name, kind }));
   readonly #client: StoreClient;
   readonly #logId: string;
+  readonly #options: StatementOptions;
   #unsealed: Promise<UnsealedColumns> | undefined;
 
-  constructor({ client, logId }: RowSourceOptions) {
+  constructor({ client, logId, maxThreads }: RowSourceOptions) {
     this.#client = client;
     this.#logId = logId;
+    this.#options = maxThreads === undefined ? {} : { settings: { max_threads: maxThreads } };
   }
 
   async *bundles(from: number, to: number): AsyncGenerator<BundleBatch> {
@@ -94,10 +101,9 @@ export class ClickHouseRowSource implements RowSource {
   async strangers(): Promise<readonly StrangeRows[]> {
     const found = await Promise.all(
       ALL.map(async (table) => {
-        const rows = await this.#client.query<{ logId: string; rows: string }>(
-          strangerStatement(table),
-          { log: this.#logId },
-        );
+        const rows = await this.#ask<{ logId: string; rows: string }>(strangerStatement(table), {
+          log: this.#logId,
+        });
         return rows.map(({ logId, rows }) => ({ table: table.name, logId, rows: Number(rows) }));
       }),
     );
@@ -105,10 +111,30 @@ export class ClickHouseRowSource implements RowSource {
   }
 
   async findings(): Promise<Record<string, number>> {
-    const rows = await this.#client.query<{ FindingKind: string; open: string }>(OPEN_FINDINGS, {
+    const rows = await this.#ask<{ FindingKind: string; open: string }>(OPEN_FINDINGS, {
       log: this.#logId,
     });
     return Object.fromEntries(rows.map(({ FindingKind, open }) => [FindingKind, Number(open)]));
+  }
+
+  async timeline(from: number, to: number, silenceMs: number): Promise<Timeline> {
+    const range = { log: this.#logId, first: BigInt(from), last: BigInt(to) - 1n };
+    if (to <= from) return { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
+    const [newest] = await this.#ask<{ rows: string; newest: string }>(NEWEST_TIME, range);
+    const found = await this.#ask<{ from: string; to: string; total: string }>(SILENCES, {
+      ...range,
+      silence: BigInt(silenceMs) * 1_000_000n,
+      limit: MAX_SILENCES,
+    });
+    const [starts] = await this.#ask<{ unclean: string }>(UNCLEAN_STOPS, range);
+    return {
+      newestNs: newest === undefined || newest.rows === "0" ? null : BigInt(newest.newest),
+      silences: found
+        .map((silence) => ({ fromNs: BigInt(silence.from), toNs: BigInt(silence.to) }))
+        .toSorted((a, b) => (a.fromNs < b.fromNs ? -1 : 1)),
+      silenceCount: Number(found[0]?.total ?? 0),
+      uncleanStops: Number(starts?.unclean ?? 0),
+    };
   }
 
   async close(): Promise<void> {
@@ -122,16 +148,24 @@ export class ClickHouseRowSource implements RowSource {
     others: Parameters = {},
   ): AsyncIterable<Uint8Array> {
     const last = Number.isFinite(to) ? BigInt(to) - 1n : LAST_INDEX;
-    return this.#client.streamBytes(statement, {
-      log: this.#logId,
-      first: BigInt(from),
-      last,
-      ...others,
-    });
+    return this.#client.streamBytes(
+      statement,
+      {
+        log: this.#logId,
+        first: BigInt(from),
+        last,
+        ...others,
+      },
+      this.#options,
+    );
+  }
+
+  #ask<T>(statement: string, parameters: Parameters): Promise<T[]> {
+    return this.#client.query<T>(statement, parameters, this.#options);
   }
 
   async #checkpoints(statement: string, parameters: Parameters): Promise<StoredCheckpoint[]> {
-    const rows = await this.#client.query<{ TreeSize: string; Note: string }>(statement, {
+    const rows = await this.#ask<{ TreeSize: string; Note: string }>(statement, {
       log: this.#logId,
       ...parameters,
     });

@@ -17,6 +17,7 @@ export function hashedHere(rows: RowSource): RowSource {
     checkpoints: (limit) => rows.checkpoints(limit),
     strangers: () => rows.strangers(),
     findings: () => rows.findings(),
+    timeline: (from, to, silenceMs) => rows.timeline(from, to, silenceMs),
     close: () => rows.close(),
   };
 }

@@ -1,3 +1,6 @@
+import type { Timeline } from "../core/verification.ts";
+import { formatTime } from "../records/row-json.ts";
+
 /** What verification can find wrong. */
 export const FAULTS = [
   "row_changed",
@@ -41,7 +44,25 @@ export interface Report {
   readonly faultCount: number;
   /** Open findings by kind. */
   readonly findings: Readonly<Record<string, number>>;
+  /** Stretches in which the server ran, by its records, and sealed not even a heartbeat; 100 are listed, all are counted. */
+  readonly silences: readonly Silence[];
+  readonly silenceCount: number;
+  /** Times that the server ended without a record of it: killed, or cut off from its disk. */
+  readonly uncleanStops: number;
+  /** When the newest record was received or made; null where rows are not looked at. */
+  readonly newestRecordAt: string | null;
 }
+
+/** Between two records; times are RFC 3339. */
+export interface Silence {
+  readonly from: string;
+  readonly to: string;
+  readonly seconds: number;
+}
+
+/** A server that runs seals a heartbeat each minute, and a finding a minute late: a longer stretch without a record is a gap. */
+export const SILENCE_MS = 5 * 60_000;
+const NS_PER_SECOND = 1e9;
 
 /** A changed table can have a fault for every row: so many are listed, all are counted. */
 export const MAX_FAULTS = 1000;
@@ -65,6 +86,7 @@ export class ReportBuilder {
   tiles = 0;
   checkpoints = 0;
   findings: Readonly<Record<string, number>> = {};
+  timeline: Timeline = { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
   readonly #faults: Fault[] = [];
   /** The faults that are listed: a part of a log that is read twice, because the log has grown, has each fault once. */
   readonly #listed = new Set<string>();
@@ -86,17 +108,26 @@ export class ReportBuilder {
   }
 
   build(): Report {
+    const { newestNs, silences, silenceCount, uncleanStops } = this.timeline;
+    const hasGaps =
+      silenceCount > 0 || Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind));
     return {
       integrity: this.#faultCount === 0 ? "ok" : "broken",
-      completeness: Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind))
-        ? "gaps"
-        : "ok",
+      completeness: hasGaps ? "gaps" : "ok",
       treeSize: this.treeSize,
       checkpoint: this.checkpoint,
       checked: { records: this.records, tiles: this.tiles, checkpoints: this.checkpoints },
       faults: this.#faults,
       faultCount: this.#faultCount,
       findings: this.findings,
+      silences: silences.map(({ fromNs, toNs }) => ({
+        from: formatTime(fromNs),
+        to: formatTime(toNs),
+        seconds: Math.round(Number(toNs - fromNs) / NS_PER_SECOND),
+      })),
+      silenceCount,
+      uncleanStops,
+      newestRecordAt: newestNs === null ? null : formatTime(newestNs),
     };
   }
 }

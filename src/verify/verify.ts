@@ -13,7 +13,7 @@ import {
 import { hashedHere } from "./hashed-here.ts";
 import type { LogReader } from "./log-reader.ts";
 import type { OtherPlaces } from "./missing-rows.ts";
-import { type Report, ReportBuilder } from "./report.ts";
+import { type Report, ReportBuilder, SILENCE_MS } from "./report.ts";
 import { RowCheck } from "./row-check.ts";
 import { TreeCheck, type TreeVerdict } from "./tree-check.ts";
 
@@ -120,6 +120,9 @@ class Verification {
       await this.#rowCheck.settle(deadline);
       await this.#checkStrangers(rows);
       this.#report.findings = await rows.findings();
+      // From the record before: the stretch up to the first one that is new counts too.
+      const before = Math.max(0, this.#start - 1);
+      this.#report.timeline = await rows.timeline(before, Math.min(to, tree.size), SILENCE_MS);
     }
     await this.#checkpoints.finish(log, tree, this.#newest!, this.#verdict);
   }

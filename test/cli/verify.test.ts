@@ -33,6 +33,9 @@ t.test("options that contradict one another are usage errors", async (t) => {
   const note = join(t.testdir({ note: "no checkpoint\n" }), "note");
   for (const [args, hint] of [
     [["--from", "7", "--to", "7"], /--from below --to, got 7 and 7/],
+    [["--max-age", "5m", "--to", "7"], /--max-age, or a range/],
+    [["--max-age", "5"], /Expected a duration such as/],
+    [["--max-age", "0s"], /Expected a duration such as/],
     [["--from", "1e3"], /Expected a leaf index/],
     [["--incremental", "--from", "7"], /--incremental, or a range/],
     [["--state", "x", "--to", "7"], /--incremental, or a range/],

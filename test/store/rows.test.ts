@@ -399,6 +399,66 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
     },
   );
 
+  await t.test("stretches without a record, stops and the newest record are told", async (t) => {
+    const client = await server.tables(t);
+    const source = new ClickHouseRowSource({ client, logId: LOG_ID, maxThreads: 1 });
+    const SILENCE_MS = 300_000;
+    const ns = (minute: number): bigint =>
+      1_800_000_000_000_000_000n + BigInt(minute * 60_000_000_000);
+    let next = 0;
+    const add = async (minute: number, what: string): Promise<void> => {
+      const kind =
+        what === "span" ? KINDS.span : what === "finding" ? KINDS.finding : KINDS.control;
+      const table = Object.values(TABLES).find((one) => one.kind === kind)!;
+      const row = encodeRow(kind, {
+        [kind === KINDS.span ? "ReceivedTimestamp" : "Timestamp"]: ns(minute),
+        ...(kind === KINDS.control ? { ControlKind: what } : {}),
+      });
+      await insert(client, table, [row], next++);
+    };
+    const timeline = (from = 0, to = next) => source.timeline(from, to, SILENCE_MS);
+    const none = { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
+    t.same(await timeline(), none, "of no rows");
+    t.same(await timeline(0, 10), none, "of rows that are not there");
+    for (let minute = 0; minute < 4; minute++)
+      await add(minute, minute === 0 ? "start" : "heartbeat");
+    await add(8, "span");
+    t.same(await timeline(), { ...none, newestNs: ns(8) }, "five minutes are none");
+    await add(8.5, "stop");
+    await add(30, "start");
+    t.same(await timeline(), { ...none, newestNs: ns(30) }, "nor is a stop");
+    await add(31, "span");
+    await add(32, "finding");
+    await add(40.1, "heartbeat"); // silent while it ran
+    await add(41, "start"); // killed, and started soon
+    await add(50, "start"); // killed, and started late
+    const silences = [
+      { fromNs: ns(32), toNs: ns(40.1) },
+      { fromNs: ns(41), toNs: ns(50) },
+    ];
+    const all = { newestNs: ns(50), silences, silenceCount: 2, uncleanStops: 2 };
+    t.same(await timeline(), all);
+    t.same(await timeline(10), { ...all, silences: silences.slice(1), silenceCount: 1 });
+    t.same(await timeline(0, 10), {
+      ...all,
+      newestNs: ns(40.1),
+      silences: [silences[0]],
+      silenceCount: 1,
+      uncleanStops: 0,
+    });
+    await add(45, "heartbeat"); // a clock that was set back fills no stretch, and makes none
+    await add(46, "finding");
+    t.same(await timeline(), { ...all, newestNs: ns(46) });
+    await client.command(
+      "INSERT INTO findings (LogId, LeafIndex, Timestamp) VALUES ('x', 99, '2050-01-01 00:00:00')",
+    );
+    t.same(
+      await timeline(0, 1000),
+      { ...all, newestNs: ns(46) },
+      "rows of other logs do not count",
+    );
+  });
+
   await t.test("of very many checkpoints the newest come, and some of the older", async (t) => {
     const client = await server.tables(t);
     await client.command(

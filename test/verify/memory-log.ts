@@ -7,6 +7,7 @@ import type {
   RowSource,
   StoredCheckpoint,
   StrangeRows,
+  Timeline,
 } from "../../src/core/verification.ts";
 import { TreeBuilder } from "../../src/tlog/builder.ts";
 import { formatCheckpoint } from "../../src/tlog/checkpoint.ts";
@@ -65,6 +66,9 @@ export class MemoryRows implements RowSource {
   readonly stored: StoredCheckpoint[] = [];
   found: Record<string, number> = {};
   foreign: StrangeRows[] = [];
+  times: Timeline = { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
+  /** What the timeline was asked for. */
+  timesAsked: [from: number, to: number, silenceMs: number][] = [];
   /** Called before each answer: digests once a window, row hashes once a table. */
   onRead: (what: "bundles" | "leaves" | "newest") => void = () => {};
   /** Rows, or bundles, in a batch. */
@@ -143,6 +147,11 @@ export class MemoryRows implements RowSource {
 
   async findings(): Promise<Record<string, number>> {
     return this.found;
+  }
+
+  async timeline(...range: [number, number, number]): Promise<Timeline> {
+    this.timesAsked.push(range);
+    return this.times;
   }
 
   async close(): Promise<void> {}

@@ -29,6 +29,10 @@ t.test("a whole log verifies at every kind of size, in one window and in several
         faults: [],
         faultCount: 0,
         findings: {},
+        silences: [],
+        silenceCount: 0,
+        uncleanStops: 0,
+        newestRecordAt: null,
       });
       t.equal(seen.length, Math.ceil(size / windowLeaves));
       t.equal(seen.at(-1), 1);
@@ -504,4 +508,47 @@ t.test("a store that fails in mid-answer is no verdict", async (t) => {
     };
     await t.rejects(check(log), /connection lost/, when);
   }
+});
+
+t.test("a stretch in which a server that ran sealed nothing is a gap, no fault", async (t) => {
+  const log = await MemoryLog.of(1000);
+  const second = 1_000_000_000n;
+  const newestNs = 1_800_000_000_123_456_789n;
+  log.rows.times = {
+    newestNs,
+    silences: [{ fromNs: newestNs - 700n * second, toNs: newestNs - 100n * second }],
+    silenceCount: 1,
+    uncleanStops: 2,
+  };
+  const whole = await check(log);
+  t.match(whole, {
+    integrity: "ok",
+    completeness: "gaps",
+    silences: [
+      {
+        from: "2027-01-15T07:48:20.123456789Z",
+        to: "2027-01-15T07:58:20.123456789Z",
+        seconds: 600,
+      },
+    ],
+    silenceCount: 1,
+    uncleanStops: 2,
+    newestRecordAt: "2027-01-15T08:00:00.123456789Z",
+  });
+  log.rows.times = { ...log.rows.times, silences: [], silenceCount: 0 };
+  t.match(await check(log), { completeness: "ok" }, "a kill alone lost nothing that is known of");
+  await check(log, { from: 600, to: 700 });
+  const earlier = { name: "an earlier one", note: log.note };
+  await check(log, { since: earlier, distrustStore: true });
+  await check(log, { rows: null });
+  t.same(
+    log.rows.timesAsked,
+    [
+      [0, 1000, 300_000],
+      [0, 1000, 300_000],
+      [511, 700, 300_000],
+      [767, 1000, 300_000],
+    ],
+    "the range that is checked, from the record before it",
+  );
 });
