@@ -38,6 +38,8 @@ import { openStore, prepareTables, readNamed } from "./store-connection.ts";
 import { listenHealth } from "./telemetry/health.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { RunningTotals } from "./totals.ts";
+import { ScheduledVerification } from "./verification.ts";
+import { verifyApart } from "./verification-process.ts";
 import { WitnessFindings } from "./witness-findings.ts";
 
 /** Ports in use, as they stand in `<data>/ports.json`. */
@@ -123,7 +125,7 @@ async function build(
   const { normalise, correlate, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
   const { clickhouse } = config.exporters;
-  const { api, health_check: healthCheck, tokens: tokenFile } = config.extensions;
+  const { api, health_check: healthCheck, tokens: tokenFile, verification } = config.extensions;
   const startedAtMs = Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
   const onFatal = (error: MeshproofError): void => fail(error);
@@ -395,7 +397,31 @@ async function build(
       );
   });
 
+  const scheduled = new ScheduledVerification({
+    dataDirectory: directory,
+    logId,
+    origin: seal.origin,
+    intervalMs: { full: verification.interval, incremental: verification.incremental_interval },
+    timeoutMs: verification.timeout,
+    verify: (mode, signal) =>
+      verifyApart(
+        {
+          config,
+          key: sealer.verifierKey,
+          state: join(directory, "state", "verified-by-server"),
+          isFull: mode === "full",
+        },
+        signal,
+      ),
+    ledger,
+    hurry: () => housekeeping.hurry(),
+    seal: (sections, nowNs) => pipeline.seal(sections, nowNs),
+    onRun: ({ mode, outcome }) => metrics.verified(mode, outcome),
+    logger,
+  });
+  metrics.observeVerification(() => scheduled.readings());
   const checks = () => [
+    scheduled.check(),
     {
       name: "journal",
       ok: !journal.storageFull && journal.bytes < journalBytes * JOURNAL_ALARM,
@@ -468,6 +494,7 @@ async function build(
         size: String(size),
         cosignedAt: cosignedAt === null ? null : String(cosignedAt),
       })),
+      verification: scheduled.status(),
     }),
     logger,
   });
@@ -542,6 +569,8 @@ async function build(
   const portsFile = join(directory, "ports.json");
   await replaceFile(portsFile, `${JSON.stringify({ ...ports, pid: process.pid })}\n`, 0o644);
   closers.push(() => rm(portsFile, { force: true }));
+  scheduled.start();
+  closers.push(() => scheduled.stop());
   return {
     ports,
     verifierKey: sealer.verifierKey,

@@ -123,7 +123,12 @@ t.test("the verifier reaches no server, no client and no native code", async (t)
 
 t.test("every module loads", async (t) => {
   // Modules that do something when they are loaded: the command line and what runs as a process or thread of its own.
-  const PROGRAMS = new Set(["cli/index.ts", "store/engine-child.ts", "seal/tile-worker.ts"]);
+  const PROGRAMS = new Set([
+    "cli/index.ts",
+    "store/engine-child.ts",
+    "seal/tile-worker.ts",
+    "verification-child.ts",
+  ]);
   for (const file of files.filter((one) => !PROGRAMS.has(one))) {
     t.ok(await import(join(SRC, file)), file);
   }

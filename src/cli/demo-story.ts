@@ -5,7 +5,7 @@ import type { DemoResult } from "./demo-result.ts";
 import { displayWidth, type Output, printable } from "./output.ts";
 import { dayAndTime, field, formatNs, number } from "./record-text.ts";
 import { renderTrace } from "./trace-tree.ts";
-import { describeFault } from "./verify.ts";
+import { describeFault } from "../verify/report.ts";
 
 /** The story of a demo for people: six sections that each answer a question. Nothing but a path or a command is wider than the terminal. */
 

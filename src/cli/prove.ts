@@ -10,7 +10,7 @@ import { readConfig, type ConfigOption, type Context } from "./context.ts";
 import { type DataDirectory, openDataDirectory, SETTLE_MS } from "./data-directory.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { type FoundRow, RecordRows } from "./record-rows.ts";
-import { describeFault } from "./verify.ts";
+import { describeFault } from "../verify/report.ts";
 
 export interface ProveOptions extends ConfigOption {
   readonly json?: boolean;

@@ -10,7 +10,7 @@ import { ClickHouseRowSource } from "../store/rows.ts";
 import { parseCheckpoint } from "../tlog/checkpoint.ts";
 import { parseNote } from "../tlog/note.ts";
 import type { SeenCheckpoint } from "../verify/checkpoint-check.ts";
-import type { Fault, Report } from "../verify/report.ts";
+import { describeFault, type Report } from "../verify/report.ts";
 import { formatVerifiedState, parseVerifiedState } from "../verify/state.ts";
 import { type Progress, verify as runVerify } from "../verify/verify.ts";
 import { readConfig, type ConfigOption, type Context } from "./context.ts";
@@ -49,9 +49,10 @@ export interface DirectoryRun {
   readonly expected?: readonly SeenCheckpoint[];
   readonly onProgress?: (progress: Progress) => void;
   readonly onNote?: (note: string) => void;
-  /** Leaves that are checked in one go, and threads of ClickHouse: less of both is slower and leaves others more. */
+  /** Leaves that are checked in one go. */
   readonly windowLeaves?: number;
-  readonly maxThreads?: number;
+  /** ClickHouse's settings of every statement. */
+  readonly settings?: Readonly<Record<string, string | number>>;
 }
 
 /** A report with the ages of what it saw, in seconds by this machine's clock; null where there is nothing to see. */
@@ -122,16 +123,15 @@ export async function verifyDirectory(
 
 function runChecks(
   { from, to, distrustStore }: DirectoryChecks,
-  { expected = [], onProgress, windowLeaves, maxThreads }: DirectoryRun,
+  { expected = [], onProgress, windowLeaves, settings = {} }: DirectoryRun,
   { signedLog, origin, keys, formerKeys, logId, client, path, isServed }: DataDirectory,
   config: Config,
   statePath: string | null,
 ): Promise<Report> {
   const since = statePath === null ? null : recall(statePath);
-  const threads = maxThreads === undefined ? {} : { maxThreads };
   return runVerify({
     log: signedLog,
-    rows: client === null ? null : new ClickHouseRowSource({ client, logId, ...threads }),
+    rows: client === null ? null : new ClickHouseRowSource({ client, logId, settings }),
     origin,
     keys,
     formerKeys,
@@ -304,13 +304,4 @@ function printSilences(
   output.line(
     `The server ended ${uncleanStops === 1 ? "once" : `${uncleanStops} times`} without a record of it. What it had acknowledged is in the log; what it had counted of refused requests may not be.`,
   );
-}
-
-/** A fault as a line for people. */
-export function describeFault({ fault, leafIndex, table, detail }: Fault): string {
-  const where = [
-    ...(leafIndex === null ? [] : [`record ${leafIndex}`]),
-    ...(table === null ? [] : [`in ${table}`]),
-  ].join(" ");
-  return `${fault}${where === "" ? "" : `  ${where}`}: ${detail}`;
 }

@@ -337,6 +337,26 @@ export const configSchema = section("", {
       allowed_hosts: allowedHosts,
       tls: serverTls,
     }),
+    verification: section(
+      "Verifies log and rows beside the running server, in a process of its own that steps back behind all other work, one run at a time. Each result is a sealed record.",
+      {
+        interval: option(
+          duration(0, "from 0s"),
+          "24h",
+          "How often everything is verified, from the first record on; 0s means never.",
+        ),
+        incremental_interval: option(
+          duration(0, "from 0s"),
+          "1h",
+          "How often what is new since the last time is verified, and that the log continues it; 0s means never.",
+        ),
+        timeout: option(
+          duration(1_000, "of at least 1s"),
+          "6h",
+          "How long one run may take; then it is ended, and counts as failed.",
+        ),
+      },
+    ),
     tokens: section(
       "Bearer tokens; when a file is named, OTLP and API demand one, or a client certificate under mutual TLS.",
       {

@@ -22,6 +22,28 @@ export interface LogStatus {
   readonly keys: readonly LogKeyStatus[];
   /** The witnesses that are asked to cosign. */
   readonly witnesses: readonly WitnessReport[];
+  readonly verification: VerificationStatus;
+}
+
+/** The last scheduled verification of each mode; null before the first. */
+export interface VerificationStatus {
+  readonly full: VerificationRunStatus | null;
+  readonly incremental: VerificationRunStatus | null;
+}
+
+export interface VerificationRunStatus {
+  /** RFC 3339. */
+  readonly endedAt: string;
+  readonly durationMs: number;
+  /** failed: there is no verdict, and `reason` says why. */
+  readonly outcome: "ok" | "broken" | "failed";
+  readonly reason: string;
+  /** The last verdict there was. */
+  readonly integrity: "ok" | "broken" | "unknown";
+  readonly completeness: "ok" | "gaps" | "unknown";
+  readonly treeSize: string;
+  readonly records: string;
+  readonly faultCount: string;
 }
 
 /** A key of the log, with the sizes of the first and the last checkpoint that it signed. */

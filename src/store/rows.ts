@@ -41,8 +41,8 @@ const BY_NAME: ReadonlyMap<string, Table> = new Map(ALL.map((table) => [table.na
 export interface RowSourceOptions {
   readonly client: StoreClient;
   readonly logId: string;
-  /** Threads of ClickHouse for one statement; as many as it likes where it is not said. */
-  readonly maxThreads?: number;
+  /** Settings of every statement. */
+  readonly settings?: Readonly<Record<string, string | number>>;
 }
 
 /**
@@ -56,10 +56,10 @@ export class ClickHouseRowSource implements RowSource {
   readonly #options: StatementOptions;
   #unsealed: Promise<UnsealedColumns> | undefined;
 
-  constructor({ client, logId, maxThreads }: RowSourceOptions) {
+  constructor({ client, logId, settings = {} }: RowSourceOptions) {
     this.#client = client;
     this.#logId = logId;
-    this.#options = maxThreads === undefined ? {} : { settings: { max_threads: maxThreads } };
+    this.#options = { settings };
   }
 
   async *bundles(from: number, to: number): AsyncGenerator<BundleBatch> {

@@ -92,3 +92,34 @@ export const GAUGES: {
   ],
   clockJumps: ["meshproof_clock_jumps", "How often the wall clock was set since the start."],
 };
+
+/** The last scheduled verification of one mode. */
+export interface VerificationReading {
+  readonly mode: string;
+  readonly endedAtSeconds: number;
+  readonly durationSeconds: number;
+  readonly records: number;
+  readonly faults: number;
+  /** 1 or 0; null before the first verdict. */
+  readonly integrityOk: number | null;
+}
+
+/** The same for scheduled verification, with the label `mode`: full or incremental. */
+export const VERIFICATION_GAUGES: {
+  readonly [Reading in Exclude<keyof VerificationReading, "mode">]: readonly [
+    name: string,
+    help: string,
+  ];
+} = {
+  endedAtSeconds: [
+    "meshproof_verification_last_run_timestamp_seconds",
+    "When the last scheduled verification ended, in seconds since the epoch.",
+  ],
+  durationSeconds: ["meshproof_verification_duration_seconds", "How long it took."],
+  records: ["meshproof_verification_records", "Rows that it checked."],
+  faults: ["meshproof_verification_faults", "Faults that it found."],
+  integrityOk: [
+    "meshproof_verification_integrity_ok",
+    "1 when the last verdict was that nothing was changed, 0 when something was; a run that failed changes nothing here.",
+  ],
+};

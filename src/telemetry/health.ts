@@ -4,6 +4,8 @@ import { listen, type Listener } from "./listener.ts";
 export interface HealthCheck {
   readonly name: string;
   readonly ok: boolean;
+  /** Records are taken and stored all the same: when it fails people are told, and the answer stays 200. */
+  readonly isWarning?: boolean;
   /** A sentence on the state: for people who read the 503. */
   readonly detail: string;
 }
@@ -14,12 +16,18 @@ export interface HealthOptions {
   readonly startedAtMs: number;
 }
 
+export interface HealthReason {
+  readonly name: string;
+  readonly detail: string;
+}
+
 /** The body that the Collector's health_check extension answers, and the checks that failed where some did. */
 export interface HealthReport {
   readonly status: "Server available" | "Server not available";
   readonly upSince: string;
   readonly uptime: string;
-  readonly reasons?: readonly { readonly name: string; readonly detail: string }[];
+  readonly reasons?: readonly HealthReason[];
+  readonly warnings?: readonly HealthReason[];
 }
 
 /**
@@ -28,16 +36,19 @@ export interface HealthReport {
  */
 export function reportHealth(options: HealthOptions, nowMs: number): HealthReport {
   const failed = runChecks(options.checks).filter(({ ok }) => !ok);
-  const base = {
+  const reasons = failed.filter(({ isWarning }) => isWarning !== true).map(toReason);
+  const warnings = failed.filter(({ isWarning }) => isWarning === true).map(toReason);
+  return {
+    status: reasons.length === 0 ? "Server available" : "Server not available",
     upSince: new Date(options.startedAtMs).toISOString(),
     uptime: formatUptime(Math.max(0, nowMs - options.startedAtMs)),
+    ...(reasons.length === 0 ? {} : { reasons }),
+    ...(warnings.length === 0 ? {} : { warnings }),
   };
-  if (failed.length === 0) return { status: "Server available", ...base };
-  return {
-    status: "Server not available",
-    ...base,
-    reasons: failed.map(({ name, detail }) => ({ name, detail })),
-  };
+}
+
+function toReason({ name, detail }: HealthCheck): HealthReason {
+  return { name, detail };
 }
 
 function runChecks(checks: HealthOptions["checks"]): readonly HealthCheck[] {

@@ -7,7 +7,7 @@ import {
   type MetricData,
 } from "@opentelemetry/sdk-metrics";
 import type { KindName } from "../core/kinds.ts";
-import { GAUGES, type Readings } from "./gauges.ts";
+import { GAUGES, type Readings, VERIFICATION_GAUGES, type VerificationReading } from "./gauges.ts";
 import { listen, type Listener } from "./listener.ts";
 import { formatFamilies, PROMETHEUS_CONTENT_TYPE, type Family } from "./prometheus.ts";
 
@@ -105,6 +105,10 @@ export class Metrics {
     "meshproof_correlation_overflow_records",
     "Records that left the correlation window early, and links that were not made, for want of room.",
   );
+  readonly #verifications = this.#counter(
+    "meshproof_verification_runs",
+    "Scheduled verifications, by mode and outcome: ok, broken, or failed where there was no verdict.",
+  );
   readonly #decodeSeconds = this.#seconds(
     "meshproof_decode_duration_seconds",
     "Time from a request's body to its encoded rows.",
@@ -194,6 +198,29 @@ export class Metrics {
 
   rowsQuarantined(kind: KindName, rows: number): void {
     this.#quarantined.add(rows, { kind });
+  }
+
+  /** A scheduled verification has ended. */
+  verified(mode: string, outcome: string): void {
+    this.#verifications.add(1, { mode, outcome });
+  }
+
+  /** Registers where the last scheduled verification of each mode is read from; there are none before the first. */
+  observeVerification(read: () => readonly VerificationReading[]): void {
+    const gauges = Object.entries(VERIFICATION_GAUGES).map(([reading, [name, description]]) => ({
+      reading: reading as keyof typeof VERIFICATION_GAUGES,
+      gauge: this.#meter.createObservableGauge(name, { description }),
+    }));
+    this.#meter.addBatchObservableCallback(
+      (result) => {
+        for (const { mode, ...readings } of read())
+          for (const { reading, gauge } of gauges) {
+            const value = readings[reading];
+            if (value !== null) result.observe(gauge, value, { mode });
+          }
+      },
+      gauges.map(({ gauge }) => gauge),
+    );
   }
 
   /** Registers where the gauges are read from, at each scrape. Called once, when every part stands. */

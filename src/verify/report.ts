@@ -131,3 +131,12 @@ export class ReportBuilder {
     };
   }
 }
+
+/** A fault as a line for people. */
+export function describeFault({ fault, leafIndex, table, detail }: Fault): string {
+  const where = [
+    ...(leafIndex === null ? [] : [`record ${leafIndex}`]),
+    ...(table === null ? [] : [`in ${table}`]),
+  ].join(" ");
+  return `${fault}${where === "" ? "" : `  ${where}`}: ${detail}`;
+}

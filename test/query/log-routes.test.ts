@@ -22,6 +22,7 @@ const STATUS = {
   lag: "2",
   keys: [],
   witnesses: [],
+  verification: { full: null, incremental: null },
 };
 
 async function start(t: Test, options: Partial<ApiOptions> = {}) {

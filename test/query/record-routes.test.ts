@@ -46,6 +46,7 @@ async function start(t: Test, records: FakeRecord[], more: Partial<ApiOptions> =
       lag: "0",
       keys: [],
       witnesses: [],
+      verification: { full: null, incremental: null },
     }),
     onRefused: ({ code }) => refused.push(code),
     logger: silentLogger,

@@ -401,7 +401,7 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
 
   await t.test("stretches without a record, stops and the newest record are told", async (t) => {
     const client = await server.tables(t);
-    const source = new ClickHouseRowSource({ client, logId: LOG_ID, maxThreads: 1 });
+    const source = new ClickHouseRowSource({ client, logId: LOG_ID, settings: { max_threads: 1 } });
     const SILENCE_MS = 300_000;
     const ns = (minute: number): bigint =>
       1_800_000_000_000_000_000n + BigInt(minute * 60_000_000_000);

@@ -39,6 +39,21 @@ t.test("a check that fails is named, one that holds is not", async (t) => {
   t.equal(report.reasons?.length, 1);
 });
 
+t.test("a warning is told and refuses nothing", async (t) => {
+  const warning: HealthCheck = { name: "verification", ok: false, isWarning: true, detail: "old" };
+  const warnings = [{ name: "verification", detail: "old" }];
+  t.match(reportHealth({ checks: () => [fine, warning], startedAtMs: STARTED }, STARTED), {
+    status: "Server available",
+    reasons: undefined,
+    warnings,
+  });
+  t.match(reportHealth({ checks: () => [broken, warning], startedAtMs: STARTED }, STARTED), {
+    status: "Server not available",
+    reasons: [{ name: "store" }],
+    warnings,
+  });
+});
+
 t.test("checks that throw count as failed", async (t) => {
   const checks = (): never => {
     throw new Error("no journal yet");

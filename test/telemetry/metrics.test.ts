@@ -118,6 +118,27 @@ t.test("gauges are read anew at each scrape", async (t) => {
   t.equal(values.get("meshproof_journal_bytes"), 0);
 });
 
+t.test("scheduled verifications are counted, and the last of each mode is told", async (t) => {
+  const metrics = new Metrics({ withoutTypeSuffix: true });
+  const run = { endedAtSeconds: 1_800_000_000, durationSeconds: 2.5, records: 300, faults: 2 };
+  metrics.observeVerification(() => [
+    { mode: "full", ...run, integrityOk: 0 },
+    { mode: "incremental", ...run, integrityOk: null },
+  ]);
+  metrics.verified("full", "broken");
+  const values = await scraped(metrics);
+  const expected = {
+    'meshproof_verification_runs{mode="full",outcome="broken"}': 1,
+    'meshproof_verification_last_run_timestamp_seconds{mode="full"}': 1_800_000_000,
+    'meshproof_verification_duration_seconds{mode="incremental"}': 2.5,
+    'meshproof_verification_records{mode="full"}': 300,
+    'meshproof_verification_faults{mode="full"}': 2,
+    'meshproof_verification_integrity_ok{mode="full"}': 0,
+  };
+  for (const [name, value] of Object.entries(expected)) t.equal(values.get(name), value, name);
+  t.equal(values.get('meshproof_verification_integrity_ok{mode="incremental"}'), undefined);
+});
+
 t.test("readings that throw do not take the other metrics with them", async (t) => {
   const metrics = new Metrics({ withoutTypeSuffix: true });
   metrics.observe(() => {
