@@ -25,12 +25,15 @@ import {
   type UnsealedColumn,
   type UnsealedColumns,
 } from "./verify-sql.ts";
-import { NEWEST_TIME, SILENCES, UNCLEAN_STOPS } from "./timeline-sql.ts";
+import { FORWARD_JUMPS, NEWEST_TIME, SILENCES, UNCLEAN_STOPS } from "./timeline-sql.ts";
 
 /** LeafIndex UInt64, SHA-256. */
 const LEAF_BYTES = 8 + SHA256_BYTES;
 /** Bundle UInt64, count UInt64, SHA-256. */
 const BUNDLE_BYTES = 8 + 8 + SHA256_BYTES;
+const NS_PER_MS = 1_000_000n;
+/** Findings of a clock that was set forward which are taken into account, the newest. */
+const MAX_JUMPS = 1000;
 /** The largest leaf index that ClickHouse can hold. */
 const LAST_INDEX = 2n ** 64n - 1n;
 
@@ -121,9 +124,18 @@ export class ClickHouseRowSource implements RowSource {
     const range = { log: this.#logId, first: BigInt(from), last: BigInt(to) - 1n };
     if (to <= from) return { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
     const [newest] = await this.#ask<{ rows: string; newest: string }>(NEWEST_TIME, range);
+    const jumps = await this.#ask<{ before: string; after: string }>(FORWARD_JUMPS, {
+      ...range,
+      limit: MAX_JUMPS,
+    });
+    const set = jumps
+      .map(({ before, after }) => [Date.parse(before), Date.parse(after)] as const)
+      .filter(([from, to]) => from < to);
     const found = await this.#ask<{ from: string; to: string; total: string }>(SILENCES, {
       ...range,
-      silence: BigInt(silenceMs) * 1_000_000n,
+      jumpsFrom: set.map(([ms]) => BigInt(ms) * NS_PER_MS),
+      jumpsTo: set.map(([, ms]) => BigInt(ms) * NS_PER_MS),
+      silence: BigInt(silenceMs) * NS_PER_MS,
       limit: MAX_SILENCES,
     });
     const [starts] = await this.#ask<{ unclean: string }>(UNCLEAN_STOPS, range);

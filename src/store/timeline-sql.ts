@@ -16,15 +16,25 @@ const EVENTS = Object.values(TABLES)
     const at = kind <= KINDS.log ? "ReceivedTimestamp" : "Timestamp";
     const [isStart, isStop] =
       kind === KINDS.control ? ["ControlKind = 'start'", "ControlKind = 'stop'"] : ["0", "0"];
-    return `SELECT LeafIndex AS Leaf, toUnixTimestamp64Nano(${at}) AS At, ${isStart} AS IsStart, ${isStop} AS IsStop
+    return `SELECT LeafIndex AS Leaf, toUnixTimestamp64Nano(${at}) AS At, ${isStart} AS IsStart, ${isStop} AS IsStop, ${kind === KINDS.finding ? 1 : 0} AS IsFinding
       FROM ${quoteIdentifier(name)} WHERE ${IN_RANGE}`;
   })
   .join(" UNION ALL ");
 
-/** Time of the row with the highest leaf index. */
-export const NEWEST_TIME = `SELECT count() AS rows, argMax(At, Leaf) AS newest FROM (${EVENTS})`;
+/** Time of the row with the highest leaf index; the minute of a finding only where nothing later is known. */
+export const NEWEST_TIME = `SELECT count() AS rows, greatest(argMax(At, Leaf), argMaxIf(At, Leaf, NOT IsFinding)) AS newest FROM (${EVENTS})`;
 
-/** Stretches between two records that are longer than `silence`, where the last of start and stop before it is not a stop; the longest first. */
+/** When the clock was set forward, as what it would have shown and what it showed. */
+export const FORWARD_JUMPS = `SELECT Detail['before'] AS before, Detail['after'] AS after FROM ${quoteIdentifier(TABLES.finding.name)}
+  WHERE ${IN_RANGE} AND FindingKind = 'clock_jump' AND Detail['direction'] = 'forward' ORDER BY LeafIndex DESC LIMIT {limit:UInt32}`;
+
+const JUMPED =
+  "arraySum((a, b) -> greatest(0, least(b, Since) - greatest(a, Before)), {jumpsFrom:Array(Int64)}, {jumpsTo:Array(Int64)})";
+
+/**
+ * Stretches between two records that are longer than `silence`, where the last of start and stop before it is not a stop; the longest first.
+ * Time that the clock was set forward by is no stretch of time.
+ */
 export const SILENCES = `SELECT Before AS from, Since AS to, count() OVER () AS total FROM (
     SELECT Since, lagInFrame(Until) OVER minutes AS Before, row_number() OVER minutes AS Place,
       lagInFrame(Started) OVER minutes AS StartedBefore, lagInFrame(Stopped) OVER minutes AS StoppedBefore
@@ -35,7 +45,7 @@ export const SILENCES = `SELECT Before AS from, Since AS to, count() OVER () AS 
         FROM (${EVENTS}) GROUP BY Minute
       ) WINDOW past AS (ORDER BY First ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ) WINDOW minutes AS (ORDER BY First ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
-  ) WHERE Place > 1 AND Since - Before > {silence:Int64} AND StartedBefore >= StoppedBefore
+  ) WHERE Place > 1 AND Since - Before - ${JUMPED} > {silence:Int64} AND StartedBefore >= StoppedBefore
   ORDER BY Since - Before DESC LIMIT {limit:UInt32}`;
 
 /** Starts in the range that follow another start. */

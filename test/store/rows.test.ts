@@ -449,14 +449,28 @@ t.test("with a ClickHouse server", { skip: missing(server) }, async (t) => {
     await add(45, "heartbeat"); // a clock that was set back fills no stretch, and makes none
     await add(46, "finding");
     t.same(await timeline(), { ...all, newestNs: ns(46) });
+    await add(200, "span"); // a clock that was set forward
+    t.match(await timeline(), { silenceCount: 3, newestNs: ns(200) });
+    const time = (minute: number): string =>
+      new Date(Number(ns(minute) / 1_000_000n)).toISOString();
+    for (const [before, after] of [
+      ["?", "?"],
+      [time(47), time(200)],
+    ] as const) {
+      const detail = { after, before, direction: "forward" };
+      const row = encodeRow(KINDS.finding, {
+        Timestamp: ns(46),
+        FindingKind: "clock_jump",
+        Detail: Object.entries(detail),
+      });
+      await insert(client, TABLES.finding, [row], next++);
+    }
+    all.newestNs = ns(200);
+    t.same(await timeline(), all, "is no stretch of time, once a finding says so");
     await client.command(
       "INSERT INTO findings (LogId, LeafIndex, Timestamp) VALUES ('x', 99, '2050-01-01 00:00:00')",
     );
-    t.same(
-      await timeline(0, 1000),
-      { ...all, newestNs: ns(46) },
-      "rows of other logs do not count",
-    );
+    t.same(await timeline(0, 1000), all, "rows of other logs do not count");
   });
 
   await t.test("of very many checkpoints the newest come, and some of the older", async (t) => {
