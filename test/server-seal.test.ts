@@ -268,7 +268,7 @@ t.test("a log with witnesses and an anchor", { skip }, async (t) => {
     );
     rmSync(join(directory, "data/secrets/log-key.pem"));
     t.match(await refusedStart(directory, origin), /found no file; restore it/);
-    await runCommand("key", "--config", configIn(join(root, "elsewhere")));
+    await runCommand("key", "generate", "--config", configIn(join(root, "elsewhere")));
     cpSync(
       join(root, "elsewhere/data/secrets/log-key.pem"),
       join(directory, "data/secrets/log-key.pem"),

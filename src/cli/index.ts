@@ -302,7 +302,7 @@ Examples:
 Without a further word it shows the verifier key. docs/keys.md tells of backups, rotation and HSMs.`,
     );
   withConfig(key.command("show", { isDefault: true }))
-    .description("print the verifier key of the log; makes the key before the first start")
+    .description("print the verifier key of the log")
     .option("--json", "print it with all keys that ever signed, as one line of JSON")
     .addHelpText(
       "after",

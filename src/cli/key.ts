@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Config } from "../config/options.ts";
 import { MeshproofError } from "../core/errors.ts";
 import { silentLogger } from "../core/logger.ts";
@@ -6,7 +7,7 @@ import { keyFile } from "../seal/keys.ts";
 import type { KeyPeriod } from "../seal/key-periods.ts";
 import { openSigner, openSigners } from "../seal/open-signer.ts";
 import { finishRotation, startRotation } from "../seal/rotation.ts";
-import { readState } from "../seal/state.ts";
+import { readState, statePath } from "../seal/state.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { readConfig, type ConfigOption, type Context } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
@@ -22,13 +23,14 @@ export interface RotateOptions extends KeyOptions {
 }
 
 /**
- * Prints the verifier key of the log that the configuration names; with --json, all keys that its checkpoints have. Makes the key where no log
- * was signed yet; a key that is missing beside a signed log is an error, for it has to be restored.
+ * Prints the verifier key of the log that the configuration names; with --json, all keys that its checkpoints have. Makes none: whoever looks in the
+ * wrong place is told so.
  */
 export async function showKey(options: KeyOptions, context: Context): Promise<ExitCode> {
   const config = readConfig(options, context);
-  const { signer, retiring } = await openSigners(signersOf(config));
   const keys = await readKeys(config);
+  if (config.processors.seal.signer.type === "file") expectKey(config, keyPathOf(config, "show"));
+  const { signer, retiring } = await openSigners({ ...signersOf(config), mayCreate: false });
   if (options.json === true) {
     context.output.json({
       origin: signer.name,
@@ -72,6 +74,7 @@ export async function rotateKey(options: RotateOptions, context: Context): Promi
   const { output } = context;
   const path = keyPathOf(config, "rotate");
   const { origin } = config.processors.seal;
+  expectKey(config, path);
   const keys = await readKeys(config);
   if (options.finish === true) {
     const { retired, current } = await finishRotation(path, origin, keys);
@@ -122,6 +125,17 @@ function keyPathOf(config: Config, command: string): string {
   );
 }
 
+/** Throws: KEY_INVALID where no key was made yet. One that is missing beside a signed log has to be restored: whoever opens it says so. */
+function expectKey(config: Config, path: string): void {
+  const { directory } = config.storage;
+  const signed = [statePath(directory), join(directory, "log", "checkpoint")];
+  if (existsSync(path) || signed.some((file) => existsSync(file))) return;
+  throw new MeshproofError(
+    "KEY_INVALID",
+    `${path}: there is no key yet; meshproof key generate makes it, and so does the first start. Is this the right configuration?`,
+  );
+}
+
 async function readKeys(config: Config): Promise<readonly KeyPeriod[]> {
   return (await readState(config.storage.directory))?.keys ?? [];
 }
@@ -129,5 +143,7 @@ async function readKeys(config: Config): Promise<readonly KeyPeriod[]> {
 function noteKey(output: Output, { verifierKey, from, through, record }: KeyPeriod): void {
   const until = through === null ? "on" : `to ${through}`;
   const named = record === null ? "" : `; record ${record} names it as the successor`;
-  output.note(`${verifierKey} signs from ${from} records ${until}${named}`);
+  output.note(
+    `${verifierKey} signs from ${from} ${from === 1 ? "record" : "records"} ${until}${named}`,
+  );
 }

@@ -139,7 +139,7 @@ service: { telemetry: { logs: { level: error } } }
 processors: { seal: { origin: example.org/mesh } }
 `,
   );
-  const first = await run("key", "--config", config);
+  const first = await run("key", "generate", "--config", config);
   t.equal(first.code, 0);
   t.match(first.out, /^example\.org\/mesh\+[0-9a-f]{8}\+[A-Za-z0-9+/]+=*\n$/);
   const second = await run("key", "--config", config, "--json");

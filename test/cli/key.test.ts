@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import t, { type Test } from "tap";
 import { main } from "../../src/cli/index.ts";
 import { readFormerKeys, signedLog } from "../../src/cli/own-log.ts";
@@ -58,6 +58,29 @@ t.test("generate makes a key once; key shows its public half alone", async (t) =
   t.match(await run("key", "burn"), { code: 2, err: /too many arguments|unknown command/ });
 });
 
+t.test("show and rotate make no key: where there is none they say so", async (t) => {
+  const { run, data, file } = place(t);
+  for (const command of [[], ["show"], ["show", "--json"], ["rotate"], ["rotate", "--finish"]]) {
+    const none = { code: 3, out: "", err: /there is no key yet; meshproof key generate/ };
+    t.match(await run("key", ...command), none, command.join(" "));
+  }
+  t.notOk(existsSync(data));
+  writeState(data, {});
+  for (const command of ["show", "rotate"])
+    t.match(await run("key", command), { code: 3, out: "", err: /restore it/ }, command);
+  t.notOk(existsSync(file));
+});
+
+t.test("keys are for their owner alone, from the first moment and after a rotation", async (t) => {
+  const { run, data, file } = place(t);
+  const verifierKey = (await run("key", "generate")).out.trim();
+  writeState(data, { keys: [{ verifierKey, from: 1, through: null, record: null }] });
+  t.match((await run("key")).err, "", "nothing to complain of");
+  t.equal((await run("key", "rotate")).code, 0);
+  for (const path of [file, `${file}.retiring`]) t.equal(statSync(path).mode & 0o777, 0o600, path);
+  t.equal(statSync(dirname(file)).mode & 0o777, 0o700);
+});
+
 t.test("generate makes no second key for a log that is signed", async (t) => {
   const { run, data, file } = place(t);
   writeState(data, {});
@@ -69,8 +92,7 @@ t.test(
   "rotate says what to do, and finish waits for a checkpoint with both signatures",
   async (t) => {
     const { run, data, file } = place(t);
-    t.match(await run("key", "rotate"), { code: 3, err: /found no file/ });
-    const old = (await run("key")).out.trim();
+    const old = (await run("key", "generate")).out.trim();
     t.match(await run("key", "rotate"), { code: 3, err: /has signed nothing yet/ });
     const period = { verifierKey: old, from: 1, through: null, record: null };
     writeState(data, { keys: [period] });
