@@ -1,4 +1,3 @@
-import { setPriority } from "node:os";
 import { verifyDirectory } from "./cli/verify.ts";
 import type { VerificationAnswer, VerificationTask } from "./verification-process.ts";
 
@@ -7,8 +6,6 @@ import type { VerificationAnswer, VerificationTask } from "./verification-proces
  * `meshproof verify`, ends with its parent, however that came, and changes nothing but the state file of incremental runs.
  */
 
-/** Behind everything else on this machine. */
-const NICENESS = 19;
 /** A quarter of what the command takes at once: memory counts for more than speed here. */
 const WINDOW_LEAVES = 262_144;
 const STORE_SETTINGS = {
@@ -17,7 +14,6 @@ const STORE_SETTINGS = {
   cancel_http_readonly_queries_on_client_close: 1,
 };
 
-setPriority(NICENESS);
 process.on("disconnect", end);
 if (!process.connected) end();
 // A terminal signals the whole group: the parent ends this process when it stops.

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { setPriority } from "node:os";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DirectoryReport } from "./cli/verify.ts";
@@ -21,6 +22,8 @@ const SCRIPT = fileURLToPath(
   new URL(`./verification-child${extname(import.meta.url)}`, import.meta.url),
 );
 const MAX_STDERR = 2_000;
+/** Behind everything else on this machine. */
+const NICENESS = 19;
 
 /**
  * Verifies in a process of its own.
@@ -32,6 +35,7 @@ export async function verifyApart(
 ): Promise<DirectoryReport> {
   signal.throwIfAborted();
   const child = spawn(process.execPath, [SCRIPT], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
+  stepBack(child.pid);
   const kill = (): void => void child.kill("SIGKILL");
   let answer: VerificationAnswer | undefined;
   let errors = "";
@@ -54,5 +58,14 @@ export async function verifyApart(
   } finally {
     signal.removeEventListener("abort", kill);
     kill();
+  }
+}
+
+/** At once, so that the process loads its code, and makes its threads, at this priority already. */
+function stepBack(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, NICENESS);
+  } catch {
+    // It is gone already: its end tells why.
   }
 }

@@ -217,8 +217,13 @@ function ageSeconds(atMs: number | null): number | null {
 }
 
 /** Stale where a server that runs would have published a checkpoint since, or sealed a heartbeat. */
-function freshnessOf(report: DirectoryReport, maxAgeMs: number): "ok" | "stale" {
-  const { checkpointAgeSeconds, newestRecordAgeSeconds } = report;
+export function freshnessOf(
+  {
+    checkpointAgeSeconds,
+    newestRecordAgeSeconds,
+  }: Pick<DirectoryReport, "checkpointAgeSeconds" | "newestRecordAgeSeconds">,
+  maxAgeMs: number,
+): "ok" | "stale" {
   const age = Math.max(checkpointAgeSeconds ?? Infinity, newestRecordAgeSeconds ?? 0);
   return age * 1000 > maxAgeMs ? "stale" : "ok";
 }

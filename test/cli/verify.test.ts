@@ -1,9 +1,17 @@
 import { createHash } from "node:crypto";
-import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { main } from "../../src/cli/index.ts";
 import { Output } from "../../src/cli/output.ts";
+import { freshnessOf } from "../../src/cli/verify.ts";
 import { formatDuration, VerifyProgress } from "../../src/cli/verify-progress.ts";
 import type { Fault, Report } from "../../src/verify/report.ts";
 import { runCommand } from "../support/command.ts";
@@ -84,6 +92,19 @@ t.test("progress is a bar on a terminal, and a line each ten seconds elsewhere",
     "47 h 59 min",
     "2 days",
   ]);
+});
+
+t.test("a log is as fresh as the older of its checkpoint and its newest record", async (t) => {
+  for (const [checkpointAgeSeconds, newestRecordAgeSeconds, freshness] of [
+    [0, 0, "ok"],
+    [300, 300, "ok"],
+    [301, 0, "stale"],
+    [0, 301, "stale"], // the end was cut off, and the file touched
+    [300, null, "ok"],
+    [301, null, "stale"],
+    [null, null, "stale"],
+  ] as const)
+    t.equal(freshnessOf({ checkpointAgeSeconds, newestRecordAgeSeconds }, 300_000), freshness);
 });
 
 t.test("with a server", { skip: whyNoEngine() }, async (t) => {
@@ -224,7 +245,17 @@ t.test("with a server", { skip: whyNoEngine() }, async (t) => {
   await t.test("a log that was taken back is found by a checkpoint that was kept", async (t) => {
     const checkpoint = join(dataDirectory, "log/checkpoint");
     const [newer, older] = [readFileSync(checkpoint, "utf8"), readFileSync(kept, "utf8")];
-    t.match(await verify("--log-only", ...expectKept), { code: 0 });
+    t.match(await verify("--log-only", ...expectKept, "--max-age", "1h"), {
+      code: 0,
+      report: { freshness: "ok", newestRecordAgeSeconds: null },
+    });
+    const yesterday = Date.now() / 1000 - 86_400;
+    utimesSync(checkpoint, yesterday, yesterday);
+    t.match(await verify("--log-only", ...expectKept, "--max-age", "1h"), {
+      code: 1,
+      report: { integrity: "ok", freshness: "stale" },
+    });
+    t.match(await verify("--log-only"), { code: 0, report: { freshness: undefined } });
     writeFileSync(checkpoint, older);
     writeFileSync(kept, newer);
     t.match(await verify("--log-only", ...expectKept), {
