@@ -333,6 +333,11 @@ t.test("a key is replaced while the log goes on", { skip }, async (t) => {
   const after = await checkpoint(server);
   t.ok(isSignedBy(after, next));
   t.notOk(isSignedBy(after, old));
+  await waitForCount(
+    server,
+    "SELECT count() FROM control_records WHERE ControlKind = 'key_retired'",
+    1,
+  );
   t.same(
     await server.query(
       "SELECT ControlKind, count() AS n FROM control_records WHERE ControlKind LIKE 'key_%' GROUP BY ControlKind ORDER BY ControlKind",
