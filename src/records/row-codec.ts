@@ -1,11 +1,12 @@
+import { asBuffer, encodeText } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { Column, ColumnType, Table } from "./columns.ts";
-import { RowBuffer } from "./row-buffer.ts";
+import { RowBuffer, viewOf } from "./row-buffer.ts";
 
 /**
  * A row's columns as plain values, for everything that is not the hot path. By type:
  * numbers up to 32 bits: number; 64 bits and DateTime64(9) (nanoseconds since the epoch): bigint; String, LowCardinality, FixedString and IPv6: Buffer, since
- * a string may hold bytes that are not UTF-8; arrays: arrays; maps: arrays of [key, value] pairs, since keys may repeat.
+ * a string may hold bytes that are not UTF-8 (in a browser a plain Uint8Array); arrays: arrays; maps: arrays of [key, value] pairs, since keys may repeat.
  */
 export type RowValue = number | bigint | Buffer | RowValue[] | [Buffer, Buffer][];
 
@@ -27,10 +28,12 @@ type Codec = {
 /** Reads one row front to back. */
 export class RowReader {
   readonly bytes: Buffer;
+  readonly view: DataView;
   position = 0;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.bytes = asBuffer(bytes);
+    this.view = viewOf(bytes);
   }
 
   take(count: number): number {
@@ -68,7 +71,7 @@ export class RowReader {
 const text: Codec = {
   read: (r) => r.text(),
   write(out, value: string | Uint8Array) {
-    const bytes = typeof value === "string" ? Buffer.from(value, "utf8") : value;
+    const bytes = typeof value === "string" ? encodeText(value) : value;
     out.ensure(bytes.length + 5);
     out.writeText(bytes, 0, bytes.length);
   },
@@ -93,7 +96,9 @@ function integer(bytes: 1 | 2 | 4, signed: boolean): Codec {
   return {
     read(r) {
       const at = r.take(bytes);
-      return signed ? r.bytes.readIntLE(at, bytes) : r.bytes.readUIntLE(at, bytes);
+      if (bytes === 1) return signed ? r.view.getInt8(at) : r.view.getUint8(at);
+      if (bytes === 2) return signed ? r.view.getInt16(at, true) : r.view.getUint16(at, true);
+      return signed ? r.view.getInt32(at, true) : r.view.getUint32(at, true);
     },
     write(out, value: number) {
       out.ensure(4);
@@ -108,7 +113,7 @@ function integer64(signed: boolean): Codec {
   return {
     read(r) {
       const at = r.take(8);
-      return signed ? r.bytes.readBigInt64LE(at) : r.bytes.readBigUInt64LE(at);
+      return signed ? r.view.getBigInt64(at, true) : r.view.getBigUint64(at, true);
     },
     write(out, value: bigint | number) {
       const bits = BigInt.asUintN(64, BigInt(value));
@@ -120,11 +125,11 @@ function integer64(signed: boolean): Codec {
 
 const float32: Codec = {
   read(r) {
-    return r.bytes.readFloatLE(r.take(4));
+    return r.view.getFloat32(r.take(4), true);
   },
   write(out, value: number) {
-    const bytes = Buffer.alloc(4);
-    bytes.writeFloatLE(value);
+    const bytes = new Uint8Array(4);
+    viewOf(bytes).setFloat32(0, value, true);
     out.ensure(4);
     out.writeBytes(bytes, 0, 4);
   },

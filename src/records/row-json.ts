@@ -1,3 +1,4 @@
+import { decodeText, toHex } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { Kind } from "../core/kinds.ts";
 import { type ColumnType, PLACE_COLUMNS, type Table, TABLE_OF_KIND } from "./columns.ts";
@@ -41,10 +42,10 @@ export function placedRows(kind: Kind, bytes: Uint8Array): PlacedRow[] {
   const reader = new RowReader(bytes);
   const rows: PlacedRow[] = [];
   while (reader.position < bytes.length) {
-    const [logId, leafIndex] = readColumns(reader, PLACE_COLUMNS) as [Buffer, bigint];
+    const [logId, leafIndex] = readColumns(reader, PLACE_COLUMNS) as [Uint8Array, bigint];
     const start = reader.position;
     const values = readColumns(reader, table.columns);
-    const place = { LogId: logId.toString("utf8"), LeafIndex: String(leafIndex) };
+    const place = { LogId: decodeText(logId), LeafIndex: String(leafIndex) };
     rows.push({
       logId: place.LogId,
       leafIndex,
@@ -71,14 +72,14 @@ type Form = (value: never) => unknown;
 
 const asIs: Form = (value: number) => value;
 const digits: Form = (value: bigint) => String(value);
-const text: Form = (value: Buffer) => value.toString("utf8");
+const text: Form = (value: Uint8Array) => (value.length === 0 ? "" : decodeText(value));
 const listOf =
   (form: Form): Form =>
   (values: readonly RowValue[]) =>
     values.map((value) => form(value as never));
 // Not by assignment: a key may be __proto__.
-const object: Form = (pairs: readonly [Buffer, Buffer][]) =>
-  Object.fromEntries(pairs.map(([key, value]) => [key.toString("utf8"), value.toString("utf8")]));
+const object: Form = (pairs: readonly [Uint8Array, Uint8Array][]) =>
+  Object.fromEntries(pairs.map(([key, value]) => [decodeText(key), decodeText(value)]));
 
 const FORMS: Readonly<Record<ColumnType, Form>> = {
   UInt8: asIs,
@@ -91,7 +92,7 @@ const FORMS: Readonly<Record<ColumnType, Form>> = {
   Float32: shortestFloat32,
   String: text,
   "LowCardinality(String)": text,
-  "FixedString(16)": (value: Buffer) => value.toString("hex"),
+  "FixedString(16)": toHex,
   "DateTime64(9)": formatTime,
   IPv6: formatAddress,
   "Map(LowCardinality(String), String)": object,
@@ -127,8 +128,8 @@ export function formatTime(nanoseconds: bigint): string {
 }
 
 /** An IPv6 address as RFC 5952 and ClickHouse write it, IPv4 addresses in it with dots. */
-function formatAddress(bytes: Buffer): string {
-  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2));
+function formatAddress(bytes: Uint8Array): string {
+  const groups = Array.from({ length: 8 }, (_, i) => bytes[i * 2]! * 0x100 + bytes[i * 2 + 1]!);
   const gap = longestZeroRun(groups);
   const tail = groups.map((group) => group.toString(16));
   // Mapped (::ffff:a.b.c.d, RFC 4291, section 2.5.5.2) and compatible (::a.b.c.d, section 2.5.5.1); ::1 and :: have longer runs.

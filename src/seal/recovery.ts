@@ -3,7 +3,8 @@ import type { Logger } from "../core/logger.ts";
 import { equalBytes } from "../core/bytes.ts";
 import { type LogVerifierKey, openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
 import { decodeEntry } from "../tlog/entry.ts";
-import { HASH_LENGTH, leafHash, subtreeHash } from "../tlog/merkle.ts";
+import { subtreeHash } from "../tlog/hash-into.ts";
+import { HASH_LENGTH, leafHash } from "../tlog/merkle.ts";
 import {
   type VerifierKey,
   formatVerifierKey,

@@ -16,6 +16,8 @@ import {
   verifyNote,
 } from "./note.ts";
 
+import type { SignatureCheck } from "./signature-check.ts";
+
 export { type Checkpoint, formatCheckpoint, parseCheckpoint } from "./checkpoint-body.ts";
 
 /** A signer with the public half of its key. */
@@ -64,12 +66,13 @@ export function openCheckpoint(
   note: string | Uint8Array,
   origin: string,
   keys: readonly LogVerifierKey[],
+  isValid?: SignatureCheck,
 ): Checkpoint {
   const parsed = parseNote(note);
   const checkpoint = parseCheckpoint(parsed.text);
   if (checkpoint.origin !== origin)
     throw invalidCheckpoint(`the origin ${origin}`, checkpoint.origin);
-  return signedByLog(checkpoint, verifyNote(parsed, keysAt(keys, checkpoint.size)));
+  return signedByLog(checkpoint, verifyNote(parsed, keysAt(keys, checkpoint.size), isValid));
 }
 
 /** Those of `keys` that may have signed a tree of `size` leaves. */

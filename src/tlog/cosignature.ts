@@ -1,3 +1,4 @@
+import { concatBytes, encodeText } from "../core/bytes.ts";
 import { type Checkpoint, invalidCheckpoint, parseCheckpoint } from "./checkpoint-body.ts";
 
 /** Timestamped signatures over checkpoints: C2SP tlog-cosignature v1.1.0. */
@@ -17,7 +18,7 @@ const TIMESTAMP_LENGTH = 8;
 export const MAX_TIMESTAMP = 2n ** 63n - 1n;
 
 /** `uint8 label[12]` of the ML-DSA-44 message. */
-const SUBTREE_LABEL = Buffer.from("subtree/v1\n\0");
+const SUBTREE_LABEL = encodeText("subtree/v1\n\0");
 /** `opaque cosigner_name<1..2^8-1>`, and so the origin. */
 const MAX_NAME_LENGTH = 0xff;
 
@@ -30,10 +31,7 @@ export interface TimestampedSignature {
 
 /** The bytes that stand behind the key ID. */
 export function encodeTimestamped({ timestamp, signature }: TimestampedSignature): Uint8Array {
-  const out = Buffer.alloc(TIMESTAMP_LENGTH + signature.length);
-  out.writeBigUInt64BE(timestamp);
-  out.set(signature, TIMESTAMP_LENGTH);
-  return out;
+  return concatBytes(uint64(timestamp), signature);
 }
 
 /** What `bytes` hold, or null when they are not a timestamp that the standard allows and a signature of `signatureLength` bytes. */
@@ -53,7 +51,7 @@ export function decodeTimestamped(
  * Source: tlog-cosignature, "Ed25519 signed message".
  */
 export function ed25519Message(text: string, timestamp: bigint): Uint8Array {
-  return Buffer.from(`cosignature/v1\ntime ${timestamp}\n${text}`);
+  return encodeText(`cosignature/v1\ntime ${timestamp}\n${text}`);
 }
 
 /**
@@ -63,7 +61,7 @@ export function ed25519Message(text: string, timestamp: bigint): Uint8Array {
  */
 export function mlDsa44Message(cosigner: string, text: string, timestamp: bigint): Uint8Array {
   const { origin, size, root }: Checkpoint = parseCheckpoint(text);
-  return Buffer.concat([
+  return concatBytes(
     SUBTREE_LABEL,
     lengthPrefixed(cosigner),
     uint64(timestamp),
@@ -71,18 +69,18 @@ export function mlDsa44Message(cosigner: string, text: string, timestamp: bigint
     uint64(0n),
     uint64(BigInt(size)),
     root,
-  ]);
+  );
 }
 
 function lengthPrefixed(name: string): Uint8Array {
-  const bytes = Buffer.from(name);
+  const bytes = encodeText(name);
   if (bytes.length === 0 || bytes.length > MAX_NAME_LENGTH)
     throw invalidCheckpoint(`a name of 1 to ${MAX_NAME_LENGTH} bytes for ML-DSA-44`, name);
-  return Buffer.concat([Buffer.of(bytes.length), bytes]);
+  return concatBytes(Uint8Array.of(bytes.length), bytes);
 }
 
 function uint64(value: bigint): Uint8Array {
-  const out = Buffer.alloc(8);
-  out.writeBigUInt64BE(value);
+  const out = new Uint8Array(TIMESTAMP_LENGTH);
+  new DataView(out.buffer).setBigUint64(0, value);
   return out;
 }

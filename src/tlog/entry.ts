@@ -22,8 +22,10 @@ export function writeEntry(
 
 /** The entry of a record with this kind and row hash. */
 export function encodeEntry(kind: Kind, rowHash: Uint8Array): Uint8Array {
-  const out = Buffer.alloc(ENTRY_LENGTH);
-  writeEntry(out, 0, kind, Buffer.from(rowHash.buffer, rowHash.byteOffset, rowHash.length), 0);
+  const out = new Uint8Array(ENTRY_LENGTH);
+  out[0] = ENTRY_VERSION;
+  out[1] = kind;
+  out.set(rowHash, 2);
   return out;
 }
 

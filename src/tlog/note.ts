@@ -1,6 +1,8 @@
-import { createHash } from "node:crypto";
+import { concatBytes, decodeTextStrictly, encodeText } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
-import { expectedKeyLength, verifySignature } from "./signature-types.ts";
+import { sha256 } from "../core/sha256.ts";
+import { checkSignature, type SignatureCheck } from "./signature-check.ts";
+import { expectedKeyLength, signatureClaim } from "./signature-types.ts";
 import { decodeBase64, encodeBase64 } from "./spelling.ts";
 
 export { ED25519_TYPE } from "./signature-types.ts";
@@ -62,17 +64,12 @@ export function isKeyName(name: string): boolean {
 
 /** Key ID: the first four bytes of SHA-256(name ‖ 0x0A ‖ type ‖ public key), as a number. */
 export function keyId(name: string, type: number, publicKey: Uint8Array): number {
-  return createHash("sha256")
-    .update(name)
-    .update(Buffer.of(0x0a, type))
-    .update(publicKey)
-    .digest()
-    .readUInt32BE(0);
+  return readUint32(sha256(concatBytes(encodeText(name), Uint8Array.of(0x0a, type), publicKey)));
 }
 
 /** The verifier key (vkey) as text: `<name>+<8 hex digits of the key ID>+<base64 of type and public key>`. */
 export function formatVerifierKey(key: VerifierKey): string {
-  return `${key.name}+${hexId(key.keyId)}+${encodeBase64(Buffer.concat([Buffer.of(key.type), key.publicKey]))}`;
+  return `${key.name}+${hexId(key.keyId)}+${encodeBase64(concatBytes(Uint8Array.of(key.type), key.publicKey))}`;
 }
 
 /**
@@ -109,8 +106,8 @@ export function parseVerifierKey(text: string): VerifierKey {
 export function formatNote(text: string, signatures: readonly NoteSignature[]): string {
   let note = `${text}\n`;
   for (const { name, keyId: id, signature } of signatures) {
-    const bytes = Buffer.alloc(4 + signature.length);
-    bytes.writeUInt32BE(id);
+    const bytes = new Uint8Array(4 + signature.length);
+    new DataView(bytes.buffer).setUint32(0, id);
     bytes.set(signature, 4);
     note += `${SIGNATURE_PREFIX}${name} ${encodeBase64(bytes)}\n`;
   }
@@ -123,7 +120,7 @@ export function formatNote(text: string, signatures: readonly NoteSignature[]): 
  */
 export async function signNote(text: string, signers: readonly NoteSigner[]): Promise<string> {
   checkText(text);
-  const message = Buffer.from(text);
+  const message = encodeText(text);
   return formatNote(
     text,
     await Promise.all(
@@ -164,17 +161,21 @@ export function parseNote(note: string | Uint8Array): Note {
  * The signatures of `note` that verified, one for each key at most. Those of keys that are not in `keys`, or of a type
  * that is not known here, are passed over.
  * Throws: NOTE_INVALID when a signature of a known key does not verify, whatever the others say, and when none is of a known key;
- * KEY_INVALID when this Node cannot verify one of them (ML-DSA-44 before Node 24.6).
+ * KEY_INVALID when one of them cannot be verified here (ML-DSA-44 before Node 24.6).
  */
-export function verifyNote(note: Note, keys: readonly VerifierKey[]): VerifiedSignature[] {
+export function verifyNote(
+  note: Note,
+  keys: readonly VerifierKey[],
+  isValid: SignatureCheck = checkSignature,
+): VerifiedSignature[] {
   const verified = new Map<VerifierKey, VerifiedSignature>();
   for (const line of note.signatures) {
     const key = keys.find((known) => isMadeBy(line, known));
     if (key === undefined || expectedKeyLength(key.type) === null) continue;
-    const outcome = verifySignature(key, note.text, line.signature);
-    if (outcome === null)
+    const claim = signatureClaim(key, note.text, line.signature);
+    if (claim === null || !isValid(claim))
       throw invalid(`the signature by ${key.name}+${hexId(key.keyId)} does not verify`);
-    verified.set(key, { ...line, key, timestamp: outcome.timestamp });
+    verified.set(key, { ...line, key, timestamp: claim.timestamp });
   }
   if (verified.size === 0) {
     const signedBy = note.signatures
@@ -220,7 +221,7 @@ function parseSignature(line: string): NoteSignature {
   const bytes = decodeBase64(base64);
   if (bytes === null || bytes.length < 5)
     throw invalid(`expected the base64 of a key ID and a signature, got ${JSON.stringify(base64)}`);
-  return { name, keyId: Buffer.from(bytes).readUInt32BE(0), signature: bytes.subarray(4) };
+  return { name, keyId: readUint32(bytes), signature: bytes.subarray(4) };
 }
 
 function checkText(text: string): void {
@@ -234,11 +235,14 @@ function checkCharacters(text: string): void {
 }
 
 function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new MeshproofError("NOTE_INVALID", "signed note: expected valid UTF-8", { cause });
-  }
+  const text = decodeTextStrictly(bytes);
+  if (text === null) throw invalid("expected valid UTF-8");
+  return text;
+}
+
+/** The first four bytes, big-endian. */
+function readUint32(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
 }
 
 function invalid(what: string): MeshproofError {

@@ -1,3 +1,4 @@
+import { decodeText, encodeText, equalBytes } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import { ED25519_COSIGNATURE_TYPE, ML_DSA_44_TYPE } from "./cosignature.ts";
 import { ED25519_TYPE, type VerifierKey, parseVerifierKey } from "./note.ts";
@@ -21,11 +22,10 @@ const NONE = "none";
  */
 export function parsePolicy(file: string | Uint8Array): Policy {
   // Octets as the standard has them: one character of `text` each. Names stay opaque; keys and URLs are UTF-8.
-  const text = (typeof file === "string" ? Buffer.from(file) : Buffer.from(file)).toString(
-    "latin1",
-  );
-  if (text.length > MAX_LENGTH)
-    throw wrong(null, `a policy of at most ${MAX_LENGTH} bytes`, `${text.length}`);
+  const bytes = typeof file === "string" ? encodeText(file) : file;
+  if (bytes.length > MAX_LENGTH)
+    throw wrong(null, `a policy of at most ${MAX_LENGTH} bytes`, `${bytes.length}`);
+  const text = Array.from(bytes, (octet) => String.fromCharCode(octet)).join("");
   // A file cut short could end in the name of another, weaker group.
   if (!text.endsWith("\n")) throw wrong(null, "a newline at the end", text.slice(-40));
   const lines = text.slice(0, -1).split("\n");
@@ -142,12 +142,12 @@ function keyOf(vkey: string, types: readonly number[], line: number): VerifierKe
 
 /** "Two vkeys are duplicate if they wrap the same underlying public key" ("Public key representation"). */
 function isSameKey(a: VerifierKey, b: VerifierKey): boolean {
-  return Buffer.compare(a.publicKey, b.publicKey) === 0;
+  return equalBytes(a.publicKey, b.publicKey);
 }
 
 /** Octets, one in a character, as the UTF-8 that they mostly are. */
 function shown(octets: string): string {
-  return Buffer.from(octets, "latin1").toString("utf8");
+  return decodeText(Uint8Array.from(octets, (octet) => octet.charCodeAt(0)));
 }
 
 function wrong(line: number | null, expected: string, got: string, cause?: unknown) {

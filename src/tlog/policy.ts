@@ -1,6 +1,7 @@
 import { invalidCheckpoint, parseCheckpoint } from "./checkpoint-body.ts";
-import { type Checkpoint, signedByLog } from "./checkpoint.ts";
+import { type Checkpoint, type LogVerifierKey, keysAt, signedByLog } from "./checkpoint.ts";
 import { type VerifierKey, isMadeBy, parseNote, verifyNote } from "./note.ts";
+import type { SignatureCheck } from "./signature-check.ts";
 
 /** Whom a verifier trusts: the logs, the witnesses, and which of these have to have seen a checkpoint (C2SP tlog-policy). */
 export interface Policy {
@@ -60,17 +61,19 @@ export function isMet(rule: PolicyRule | null, cosigned: ReadonlySet<PolicyWitne
 export function openWitnessed(
   note: string | Uint8Array,
   policy: Policy,
-  logKeys: readonly VerifierKey[] = policy.logs.map(({ key }) => key),
+  logKeys: readonly LogVerifierKey[] = policy.logs.map(({ key }) => key),
+  isValid?: SignatureCheck,
 ): WitnessedCheckpoint {
   const parsed = parseNote(note);
   const checkpoint = parseCheckpoint(parsed.text);
-  const logs = logKeys.filter(({ name }) => name === checkpoint.origin);
-  if (logs.length === 0) {
+  const named = logKeys.filter(({ name }) => name === checkpoint.origin);
+  if (named.length === 0) {
     const known = [...new Set(logKeys.map(({ name }) => name))].join(" or ");
     throw invalidCheckpoint(`the origin ${known || "of a known log"}`, checkpoint.origin);
   }
+  const logs = keysAt(named, checkpoint.size);
   const witnessKeys = policy.witnesses.map(({ key }) => key);
-  const signatures = verifyNote(parsed, [...logs, ...witnessKeys]);
+  const signatures = verifyNote(parsed, [...logs, ...witnessKeys], isValid);
   const signed = signedByLog(
     checkpoint,
     signatures.filter(({ key }) => logs.includes(key)),

@@ -1,5 +1,4 @@
-import { type KeyObject, createPublicKey, verify } from "node:crypto";
-import { MeshproofError } from "../core/errors.ts";
+import { encodeText } from "../core/bytes.ts";
 import {
   ED25519_COSIGNATURE_TYPE,
   ML_DSA_44_KEY_LENGTH,
@@ -18,10 +17,6 @@ export const ED25519_TYPE = 0x01;
 const ED25519_KEY_LENGTH = 32;
 const ED25519_SIGNATURE_LENGTH = 64;
 
-/** The fixed DER in front of a raw public key in a SubjectPublicKeyInfo: RFC 8410, section 4, and RFC 9881, section 4. */
-const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
-const ML_DSA_44_SPKI_PREFIX = Buffer.from("30820532300b06096086480165030403110382052100", "hex");
-
 const KEY_LENGTHS: ReadonlyMap<number, number> = new Map([
   [ED25519_TYPE, ED25519_KEY_LENGTH],
   [ED25519_COSIGNATURE_TYPE, ED25519_KEY_LENGTH],
@@ -35,54 +30,48 @@ interface SigningKey {
   readonly publicKey: Uint8Array;
 }
 
+/** That `signature` is one over `message` by the key: what an implementation of the algorithm decides. */
+export interface SignatureClaim {
+  readonly algorithm: "Ed25519" | "ML-DSA-44";
+  /** Whose key it is, for messages. */
+  readonly name: string;
+  readonly publicKey: Uint8Array;
+  readonly message: Uint8Array;
+  readonly signature: Uint8Array;
+  /** Seconds since the epoch that the message states, if its type has them. */
+  readonly timestamp: bigint | null;
+}
+
 /** Bytes of a public key of this signature type, or null for a type that cannot be verified here. */
 export function expectedKeyLength(type: number): number | null {
   return KEY_LENGTHS.get(type) ?? null;
 }
 
 /**
- * The time that a valid signature over a note's text carries, if its type has one; null when the signature does not verify.
- * `signature` is what stands behind the key ID; the type is one of those that `expectedKeyLength` knows.
- * Throws: KEY_INVALID when this Node has no such algorithm, NOTE_INVALID when a text that has to be a checkpoint is none.
+ * What the bytes behind a key ID claim of the text of a note; null when they are not even of the right form.
+ * The key's type is one of those that `expectedKeyLength` knows.
+ * Throws: NOTE_INVALID when a text that has to be a checkpoint is none.
  */
-export function verifySignature(
-  key: SigningKey,
+export function signatureClaim(
+  { name, type, publicKey }: SigningKey,
   text: string,
-  signature: Uint8Array,
-): { readonly timestamp: bigint | null } | null {
-  if (key.type === ED25519_TYPE) {
-    if (signature.length !== ED25519_SIGNATURE_LENGTH) return null;
-    return verify(null, Buffer.from(text), publicKeyOf(key), signature)
-      ? { timestamp: null }
-      : null;
+  bytes: Uint8Array,
+): SignatureClaim | null {
+  if (type === ED25519_TYPE) {
+    if (bytes.length !== ED25519_SIGNATURE_LENGTH) return null;
+    const message = encodeText(text);
+    return { algorithm: "Ed25519", name, publicKey, message, signature: bytes, timestamp: null };
   }
-  const isEd25519 = key.type === ED25519_COSIGNATURE_TYPE;
+  const isEd25519 = type === ED25519_COSIGNATURE_TYPE;
   const timestamped = decodeTimestamped(
-    signature,
+    bytes,
     isEd25519 ? ED25519_SIGNATURE_LENGTH : ML_DSA_44_SIGNATURE_LENGTH,
   );
   if (timestamped === null) return null;
-  const { timestamp } = timestamped;
+  const { timestamp, signature } = timestamped;
   const message = isEd25519
     ? ed25519Message(text, timestamp)
-    : mlDsa44Message(key.name, text, timestamp);
-  return verify(null, message, publicKeyOf(key), timestamped.signature) ? { timestamp } : null;
-}
-
-/** The key object of a raw public key. */
-function publicKeyOf({ name, type, publicKey }: SigningKey): KeyObject {
-  const prefix = type === ML_DSA_44_TYPE ? ML_DSA_44_SPKI_PREFIX : ED25519_SPKI_PREFIX;
-  try {
-    return createPublicKey({
-      key: Buffer.concat([prefix, publicKey]),
-      format: "der",
-      type: "spki",
-    });
-  } catch (cause) {
-    throw new MeshproofError(
-      "KEY_INVALID",
-      `the key of ${name} (signature type ${type}) cannot be used; ML-DSA-44 needs Node 24.6 or later`,
-      { cause },
-    );
-  }
+    : mlDsa44Message(name, text, timestamp);
+  const algorithm = isEd25519 ? "Ed25519" : "ML-DSA-44";
+  return { algorithm, name, publicKey, message, signature, timestamp };
 }

@@ -1,5 +1,6 @@
 import { MeshproofError } from "../core/errors.ts";
-import { HASH_LENGTH, type HashReader, MAX_ENTRY_LENGTH, subtreeHash } from "./merkle.ts";
+import { subtreeHash } from "./hash-into.ts";
+import { HASH_LENGTH, type HashReader, MAX_ENTRY_LENGTH } from "./merkle.ts";
 
 /** The layout of C2SP tlog-tiles: which tile holds which hash, and under which path it is served. Arithmetic alone, no I/O. */
 

@@ -1,6 +1,7 @@
 import { equalBytes } from "../core/bytes.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
-import { HASH_LENGTH, subtreeHash } from "../tlog/merkle.ts";
+import { subtreeHash } from "../tlog/hash-into.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
 import { treeRoot } from "../tlog/prove.ts";
 import { TILE_WIDTH, tileHashReader, tileWidth, type Tile } from "../tlog/tiles.ts";
 import { BundleEntries, type Damage } from "./entries.ts";

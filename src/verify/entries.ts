@@ -1,5 +1,6 @@
 import { ENTRY_LENGTH, ENTRY_VERSION } from "../tlog/entry.ts";
-import { HASH_LENGTH, writeLeafHash } from "../tlog/merkle.ts";
+import { writeLeafHash } from "../tlog/hash-into.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
 import { TILE_WIDTH } from "../tlog/tiles.ts";
 
 /** Kind of a leaf whose entry is missing or was changed, or is none of version 1: the leaf hash alone is known. */

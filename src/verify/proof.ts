@@ -1,6 +1,7 @@
+import { decodeTextStrictly } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import { type Kind, type KindName, LEAF_VERSION } from "../core/kinds.ts";
-import { SHA256_BYTES, sha256Into } from "../core/sha256.ts";
+import { sha256 } from "../core/sha256.ts";
 import { TABLES } from "../records/columns.ts";
 import { type RecordJson, rowToJson } from "../records/row-json.ts";
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
@@ -117,15 +118,11 @@ export function leafOf(row: Uint8Array): Uint8Array {
       "PROOF_INVALID",
       `expected a row of at least ${MIN_ROW_BYTES} bytes, got ${row.length}`,
     );
-  const rowHash = Buffer.alloc(SHA256_BYTES);
-  sha256Into(row, rowHash, 0);
-  return leafHash(encodeEntry(row[KIND_OFFSET] as Kind, rowHash));
+  return leafHash(encodeEntry(row[KIND_OFFSET] as Kind, sha256(row)));
 }
 
 function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new MeshproofError("PROOF_INVALID", "tlog-proof: expected UTF-8", { cause });
-  }
+  const text = decodeTextStrictly(bytes);
+  if (text === null) throw new MeshproofError("PROOF_INVALID", "tlog-proof: expected UTF-8");
+  return text;
 }

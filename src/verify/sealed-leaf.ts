@@ -1,6 +1,7 @@
 import type { Kind } from "../core/kinds.ts";
 import { ENTRY_LENGTH, writeEntry } from "../tlog/entry.ts";
-import { HASH_LENGTH, writeLeafHash } from "../tlog/merkle.ts";
+import { writeLeafHash } from "../tlog/hash-into.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
 import { NO_KIND } from "./entries.ts";
 
 // Scratch for one synchronous call.

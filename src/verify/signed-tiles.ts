@@ -1,7 +1,8 @@
 import { equalBytes } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
-import { emptyRoot, HASH_LENGTH, type HashReader, subtreeHash } from "../tlog/merkle.ts";
+import { subtreeHash } from "../tlog/hash-into.ts";
+import { emptyRoot, HASH_LENGTH, type HashReader } from "../tlog/merkle.ts";
 import { checkConsistency, proveConsistency, treeRoot } from "../tlog/prove.ts";
 import { partialTiles, TILE_WIDTH, type Tile, tileHashReader, tileWidth } from "../tlog/tiles.ts";
 import { type LogReader, TileCache } from "./log-reader.ts";

@@ -8,7 +8,8 @@ import { Witnesses, type WitnessesOptions } from "../../src/seal/witness.ts";
 import { WitnessClient } from "../../src/seal/witnesses/client.ts";
 import { type CheckpointSigner, signCheckpoint } from "../../src/tlog/checkpoint.ts";
 import { createCosigner } from "../../src/tlog/cosigner.ts";
-import { type HashReader, leafHash, subtreeHash } from "../../src/tlog/merkle.ts";
+import { subtreeHash } from "../../src/tlog/hash-into.ts";
+import { type HashReader, leafHash } from "../../src/tlog/merkle.ts";
 import {
   ED25519_TYPE,
   formatVerifierKey,

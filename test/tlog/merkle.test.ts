@@ -3,13 +3,8 @@ import fc from "fast-check";
 import t from "tap";
 import { MeshproofError } from "../../src/core/errors.ts";
 import { TreeBuilder } from "../../src/tlog/builder.ts";
-import {
-  type HashReader,
-  emptyRoot,
-  leafHash,
-  nodeHash,
-  subtreeHash,
-} from "../../src/tlog/merkle.ts";
+import { subtreeHash } from "../../src/tlog/hash-into.ts";
+import { type HashReader, emptyRoot, leafHash, nodeHash } from "../../src/tlog/merkle.ts";
 import {
   checkConsistency,
   checkInclusion,
