@@ -22,14 +22,26 @@ export { encodeEntry } from "./tlog/entry.ts";
 export { leafHash, nodeHash } from "./tlog/merkle.ts";
 export { parseVerifierKey, type VerifierKey } from "./tlog/note.ts";
 export { checkProof, parseProof, type LogProof } from "./tlog/proof.ts";
+export { type Policy } from "./tlog/policy.ts";
+export { parsePolicy } from "./tlog/policy-file.ts";
+export {
+  formatProofBundle,
+  isProofBundle,
+  parseProofBundle,
+  type ProofBundle,
+} from "./tlog/proof-bundle.ts";
 export { checkConsistency, checkInclusion } from "./tlog/prove.ts";
+export { checkMany } from "./tlog/prove-many.ts";
 export { DirectoryLogReader, type LogReader } from "./verify/log-reader.ts";
 export {
+  type CheckedCheckpoint,
   type CheckedRecord,
-  type CheckedSignature,
   checkRecordProof,
-  type RecordProofOptions,
+  decodeSealed,
+  type SealedRecord,
 } from "./verify/proof.ts";
+export { type CheckedBundle, checkProofBundle, extractProof } from "./verify/proof-bundle.ts";
+export type { CheckedSignature, TrustOptions } from "./verify/signed.ts";
 export { type Proved, Prover, type ProverOptions } from "./verify/prover.ts";
 export type { Fault, FaultKind, Report } from "./verify/report.ts";
 export type { SeenCheckpoint } from "./verify/checkpoint-check.ts";

@@ -17,6 +17,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 const EXIT_OF: Partial<Record<ErrorCode, ExitCode>> = {
   CONFIG_INVALID: EXIT.usage,
   BAD_REQUEST: EXIT.usage,
+  POLICY_INVALID: EXIT.usage,
   ROW_TAMPERED: EXIT.failed,
 };
 

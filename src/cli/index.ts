@@ -3,7 +3,9 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { parseDuration } from "../config/values.ts";
 import { isTokenName, ROLES } from "../core/tokens.ts";
 import { DEFAULT_SEED } from "../demo/random.ts";
+import { LEAF_RANGES_FORM, parseLeafRanges } from "../tlog/leaf-ranges.ts";
 import { parseVerifierKey, type VerifierKey } from "../tlog/note.ts";
+import { MAX_BUNDLE_RECORDS } from "../tlog/proof-bundle.ts";
 import type { Context } from "./context.ts";
 import { describeError, EXIT, exitCodeOf, type ExitCode } from "./exit.ts";
 import { Output, type Streams } from "./output.ts";
@@ -238,12 +240,17 @@ Examples:
     );
 
   withConfig(program.command("prove"))
-    .description("write proofs of single records that others can check without this machine")
-    .argument("[leaf index...]", "records by their place in the log", parseLeafIndexes)
+    .description("write proofs of records that others can check without this machine")
+    .argument(
+      "[leaf index...]",
+      "records by their place in the log, alone or as ranges: 1200-1299",
+      parseLeaves,
+    )
     .addOption(
       new Option("--trace <trace id>", "all records of this trace").argParser(parseTraceId),
     )
     .option("-o, --output <directory>", "where the files go; - prints one proof", ".")
+    .option("--bundle <file>", "write one file with all proofs, instead of one each; - prints it")
     .option("--json", JSON_HELP)
     .option(
       "--key <verifier key>",
@@ -253,6 +260,7 @@ Examples:
       "after",
       `
 Writes <leaf index>.tlog-proof for each record: the record itself, its place in the Merkle tree and the signed checkpoint.
+With --bundle all are in one file, under one checkpoint and with each hash once: for up to 100,000 records.
 Each proof is checked before it is written, so a row that is no longer what was sealed is reported instead.
 Works beside a running server and without one. The files hold the records: give them only to those who may read these.
 Exit code 0: all written; 1: a stored row was changed or is gone; 3: a record is not sealed yet.
@@ -260,6 +268,7 @@ Exit code 0: all written; 1: a stored row was changed or is gone; 3: a record is
 Examples:
   $ meshproof prove 1234 --output evidence/
   $ meshproof prove --trace 4bf92f3577b34da6a3ce929d0e0e4736
+  $ meshproof prove 1200-1299 1305 --bundle incident.proof-bundle
   $ meshproof prove 1234 --output - | meshproof verify-proof -`,
     )
     .action(async (indexes, options) =>
@@ -268,24 +277,35 @@ Examples:
 
   withConfig(program.command("verify-proof"))
     .description("check proofs of records, offline, and show the records in them")
-    .argument("<file...>", "files that end in .tlog-proof; - reads standard input")
+    .argument("<file...>", "proofs (.tlog-proof) and bundles of them; - reads standard input")
     .addOption(
       new Option("--key <verifier key>", "the key to trust; repeatable")
         .default([], "that of the log on this machine")
         .argParser(parseKey),
     )
     .option("--origin <name>", "the log that it has to be; without it, any whose key is given")
+    .option(
+      "--policy <file>",
+      "logs and witnesses to trust, and which of these have to have cosigned (C2SP tlog-policy)",
+    )
+    .addOption(
+      new Option(
+        "--extract <leaf index>",
+        "print the proof of one record of a bundle, as a .tlog-proof",
+      ).argParser(parseLeafIndex),
+    )
     .option("--all", "show empty columns too, and long values whole")
-    .option("--json", "print each result as one line of JSON")
+    .option("--json", "print each record as one line of JSON")
     .addHelpText(
       "after",
       `
 Needs the files and the log's verifier key, nothing else: no server, no network, no trust in whoever sent the files.
 Nothing of a record is shown before it has been led to the signature. Take the key from the log's owner, not from whom the proof came.
-Exit code 0: every proof holds; 1: one does not; 3: a file cannot be read.
+Exit code 0: every proof holds; 1: one does not; 2: no key, or a policy that is none; 3: a file cannot be read.
 
 Examples:
   $ meshproof verify-proof 1234.tlog-proof
+  $ meshproof verify-proof --policy policy.txt incident.proof-bundle
   $ meshproof verify-proof --key example.org/mesh+1a2b3c4d+AVx… *.tlog-proof`,
     )
     .action(async (files, options) =>
@@ -388,8 +408,15 @@ function parseLeafIndex(text: string): number {
   throw new InvalidArgumentError("Expected a leaf index: a whole number from 0 on.");
 }
 
-function parseLeafIndexes(text: string, before: readonly number[] | undefined): readonly number[] {
-  return [...(before ?? []), parseLeafIndex(text)];
+function parseLeaves(text: string, before: number[] | undefined): number[] {
+  const indexes = parseLeafRanges(text, MAX_BUNDLE_RECORDS);
+  if (indexes === null)
+    throw new InvalidArgumentError(
+      `Expected ${LEAF_RANGES_FORM}, at most ${MAX_BUNDLE_RECORDS} of them.`,
+    );
+  const all = before ?? [];
+  for (const index of indexes) all.push(index);
+  return all;
 }
 
 function parseAge(text: string): number {

@@ -4,11 +4,13 @@ import { setTimeout } from "node:timers/promises";
 import { MeshproofError } from "../core/errors.ts";
 import { MAX_ROWS_PER_QUERY } from "../store/records.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
+import { MAX_BUNDLE_RECORDS } from "../tlog/proof-bundle.ts";
 import { Prover } from "../verify/prover.ts";
 import type { FaultKind } from "../verify/report.ts";
 import { readConfig, type ConfigOption, type Context } from "./context.ts";
 import { type DataDirectory, openDataDirectory, SETTLE_MS } from "./data-directory.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
+import { proveInBundle } from "./prove-bundle.ts";
 import { type FoundRow, RecordRows } from "./record-rows.ts";
 import { describeFault } from "../verify/report.ts";
 
@@ -18,6 +20,8 @@ export interface ProveOptions extends ConfigOption {
   readonly key?: string;
   /** Directory for the files; "-" is standard output. */
   readonly output: string;
+  /** File for one bundle with all proofs, instead; "-" is standard output. */
+  readonly bundle?: string;
   /** All records of this trace. */
   readonly trace?: string;
 }
@@ -25,16 +29,22 @@ export interface ProveOptions extends ConfigOption {
 /** How often a running server is asked whether it has sealed a record that is new. */
 const SEAL_INTERVAL_MS = 200;
 /** Proofs hold the records themselves: for their owner alone. */
-const FILE_MODE = 0o600;
-const STANDARD_OUTPUT = "-";
+export const FILE_MODE = 0o600;
+export const STANDARD_OUTPUT = "-";
 
 /** What became of one row: a file, or why there is none. */
-interface Outcome {
+export interface Outcome {
   readonly leafIndex: number;
   readonly table: string | null;
   readonly file: string | null;
   readonly fault?: FaultKind;
   readonly detail?: string;
+}
+
+/** A record, and the rows that claim to be it. */
+export interface Candidates {
+  readonly index: bigint;
+  readonly rows: readonly FoundRow[];
 }
 
 /** Writes proofs of records by leaf index or by trace. Exit code 1 when a stored row is not what was sealed, or is gone. */
@@ -60,18 +70,12 @@ export async function prove(
     const unsealed = wanted.filter((index) => index >= prover.size);
     if (trace === undefined && unsealed.length > 0) throw notSealed(unsealed, prover.size);
 
-    if (target !== STANDARD_OUTPUT) await mkdir(target, { recursive: true });
-    const outcomes: Outcome[] = [];
-    for (let from = 0; from < sealed.length; from += MAX_ROWS_PER_QUERY) {
-      if (from > 0) context.output.note(`${from} of ${sealed.length} records proved`);
-      const some = sealed.slice(from, from + MAX_ROWS_PER_QUERY);
-      const found = await rows.at(some);
-      for (const index of some) {
-        const candidates = found.filter(({ leafIndex }) => leafIndex === index);
-        outcomes.push(...(await proveRecord(prover, index, candidates, target, context)));
-      }
-    }
-    if (target !== STANDARD_OUTPUT) report(outcomes, data, options, context);
+    const found = candidatesOf(sealed, rows, context);
+    const outcomes =
+      options.bundle === undefined
+        ? await proveSingly(prover, found, target, context)
+        : await proveInBundle(prover, found, options.bundle, context);
+    if ((options.bundle ?? target) !== STANDARD_OUTPUT) report(outcomes, data, options, context);
     for (const { fault, leafIndex, table, detail } of outcomes)
       if (fault !== undefined)
         context.output.note(describeFault({ fault, leafIndex, table, detail: detail! }));
@@ -83,11 +87,49 @@ export async function prove(
   }
 }
 
-function checkUsage(indexes: readonly number[], { trace, output, json }: ProveOptions): void {
+/** Each record with the rows that claim to be it, in the order asked for. */
+async function* candidatesOf(
+  indexes: readonly bigint[],
+  rows: RecordRows,
+  { output }: Context,
+): AsyncGenerator<Candidates> {
+  for (let from = 0; from < indexes.length; from += MAX_ROWS_PER_QUERY) {
+    if (from > 0) output.status(`${from} of ${indexes.length} records read`);
+    const some = indexes.slice(from, from + MAX_ROWS_PER_QUERY);
+    const found = Map.groupBy(await rows.at(some), ({ leafIndex }) => leafIndex);
+    for (const index of some) yield { index, rows: found.get(index) ?? [] };
+  }
+  output.status("");
+}
+
+async function proveSingly(
+  prover: Prover,
+  found: AsyncIterable<Candidates>,
+  target: string,
+  context: Context,
+): Promise<Outcome[]> {
+  if (target !== STANDARD_OUTPUT) await mkdir(target, { recursive: true });
+  const outcomes: Outcome[] = [];
+  for await (const { index, rows } of found)
+    outcomes.push(...(await proveRecord(prover, index, rows, target, context)));
+  return outcomes;
+}
+
+function checkUsage(
+  indexes: readonly number[],
+  { trace, output, json, bundle }: ProveOptions,
+): void {
   const wrong = (expected: string): MeshproofError =>
     new MeshproofError("CONFIG_INVALID", `meshproof prove: expected ${expected}`);
   if (trace === undefined && indexes.length === 0) throw wrong("leaf indexes, or --trace");
   if (trace !== undefined && indexes.length > 0) throw wrong("leaf indexes or --trace, not both");
+  if (bundle !== undefined) {
+    if (output === STANDARD_OUTPUT) throw wrong("--bundle or --output -, not both");
+    if (indexes.length > MAX_BUNDLE_RECORDS)
+      throw wrong(`at most ${MAX_BUNDLE_RECORDS} records for a bundle, got ${indexes.length}`);
+    if (bundle === STANDARD_OUTPUT && json === true) throw wrong("--json or --bundle -, not both");
+    return;
+  }
   if (output !== STANDARD_OUTPUT) return;
   if (indexes.length !== 1) throw wrong("one leaf index with --output -");
   if (json === true) throw wrong("--json or --output -, not both");
@@ -131,10 +173,7 @@ async function proveRecord(
   { output }: Context,
 ): Promise<Outcome[]> {
   const leafIndex = Number(index);
-  if (candidates.length === 0) {
-    const detail = "no row is stored at this index: it was deleted, or has expired";
-    return [{ leafIndex, table: null, file: null, fault: "row_missing", detail }];
-  }
+  if (candidates.length === 0) return [missingRow(leafIndex)];
   const outcomes: Outcome[] = [];
   for (const { table, row } of candidates) {
     const proved = await prover.prove(leafIndex, row);
@@ -152,6 +191,12 @@ async function proveRecord(
   return outcomes;
 }
 
+/** What became of a record of which no row is stored. */
+export function missingRow(leafIndex: number): Outcome {
+  const detail = "no row is stored at this index: it was deleted, or has expired";
+  return { leafIndex, table: null, file: null, fault: "row_missing", detail };
+}
+
 function report(
   outcomes: readonly Outcome[],
   { key }: DataDirectory,
@@ -164,9 +209,14 @@ function report(
   }
   const written = outcomes.filter(({ file }) => file !== null);
   if (written.length === 0) return;
-  output.columns(
-    written.map(({ leafIndex, table, file }) => [`record ${leafIndex}`, table!, file!]),
-  );
+  if (options.bundle === undefined)
+    output.columns(
+      written.map(({ leafIndex, table, file }) => [`record ${leafIndex}`, table!, file!]),
+    );
+  else
+    output.columns([
+      [written.length === 1 ? "1 record" : `${written.length} records`, options.bundle],
+    ]);
   output.line();
   output.line("Whoever has this key can check them, without this machine:");
   output.line(`  meshproof verify-proof --key ${formatVerifierKey(key)} FILE`);

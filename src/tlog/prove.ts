@@ -1,14 +1,9 @@
 import { equalBytes } from "../core/bytes.ts";
 import { MeshproofError } from "../core/errors.ts";
-import { HASH_LENGTH, type HashReader, type Subtree, emptyRoot, nodeHash } from "./merkle.ts";
+import { type HashReader, emptyRoot, nodeHash } from "./merkle.ts";
+import { checkHashes, checkSize, type Range, rangeHashes, splitPoint } from "./ranges.ts";
 
 /** Proofs about Merkle trees: each is made by `prove…` and checked by `check…`. Sizes and indexes are numbers below 2^53. */
-
-/** Leaves [start, end) of the tree; `start` is a multiple of the smallest power of two that is not below `end - start`. */
-interface Range {
-  readonly start: number;
-  readonly end: number;
-}
 
 /**
  * Root hash of the tree of the first `size` leaves.
@@ -63,7 +58,7 @@ export function checkInclusion(
   root: Uint8Array,
 ): void {
   checkIndex(index, size);
-  checkHashes(proof, [leaf, root]);
+  checkHashes([...proof, leaf, root]);
   let node = index;
   let last = size - 1;
   let computed = leaf;
@@ -135,7 +130,7 @@ export function checkConsistency(
   root2: Uint8Array,
 ): void {
   checkSizes(size1, size2);
-  checkHashes(proof, [root1, root2]);
+  checkHashes([...proof, root1, root2]);
   if (size1 === size2) {
     if (proof.length > 0) throw wrongLength(proof.length);
     if (!equalBytes(root1, root2))
@@ -182,41 +177,6 @@ export function checkConsistency(
     );
 }
 
-/** One hash for each range, from the complete subtrees that it consists of, read in one call. */
-async function rangeHashes(ranges: readonly Range[], reader: HashReader): Promise<Uint8Array[]> {
-  const subtrees: Subtree[] = [];
-  const ends: number[] = [];
-  for (const range of ranges) {
-    let start = range.start;
-    while (start < range.end) {
-      let level = 0;
-      let width = 1;
-      while (width * 2 <= range.end - start) {
-        width *= 2;
-        level++;
-      }
-      subtrees.push({ level, index: start / width });
-      start += width;
-    }
-    ends.push(subtrees.length);
-  }
-  const hashes = subtrees.length === 0 ? [] : await reader.readHashes(subtrees);
-  let first = 0;
-  return ends.map((end) => {
-    let computed = hashes[end - 1]!;
-    for (let i = end - 2; i >= first; i--) computed = nodeHash(hashes[i]!, computed);
-    first = end;
-    return computed;
-  });
-}
-
-/** The largest power of two below `count` (RFC 6962, section 2.1: where a tree splits). `count` is at least 2. */
-function splitPoint(count: number): number {
-  let k = 1;
-  while (k * 2 < count) k *= 2;
-  return k;
-}
-
 // Bit operators would cut numbers to 32 bits.
 function isOdd(n: number): boolean {
   return n % 2 === 1;
@@ -224,11 +184,6 @@ function isOdd(n: number): boolean {
 
 function half(n: number): number {
   return Math.floor(n / 2);
-}
-
-function checkSize(size: number): void {
-  if (!Number.isSafeInteger(size) || size < 0)
-    throw new MeshproofError("PROOF_RANGE", `expected a tree size from 0 to 2^53 - 1, got ${size}`);
 }
 
 function checkIndex(index: number, size: number): void {
@@ -248,16 +203,6 @@ function checkSizes(size1: number, size2: number): void {
       "PROOF_RANGE",
       `expected an earlier tree size from 1 to ${size2}, got ${size1}`,
     );
-}
-
-function checkHashes(proof: readonly Uint8Array[], others: readonly Uint8Array[]): void {
-  for (const bytes of [...proof, ...others]) {
-    if (bytes.length !== HASH_LENGTH)
-      throw new MeshproofError(
-        "PROOF_INVALID",
-        `expected hashes of ${HASH_LENGTH} bytes, got one of ${bytes.length}`,
-      );
-  }
 }
 
 function wrongLength(length: number): MeshproofError {

@@ -4,41 +4,38 @@ import { type Kind, type KindName, LEAF_VERSION } from "../core/kinds.ts";
 import { sha256 } from "../core/sha256.ts";
 import { TABLES } from "../records/columns.ts";
 import { type RecordJson, rowToJson } from "../records/row-json.ts";
-import { type Checkpoint, openCheckpoint, parseCheckpoint } from "../tlog/checkpoint.ts";
+import type { Checkpoint } from "../tlog/checkpoint.ts";
 import { encodeEntry } from "../tlog/entry.ts";
 import { leafHash } from "../tlog/merkle.ts";
-import { parseNote, type VerifierKey, verifyNote } from "../tlog/note.ts";
+import type { Cosignature } from "../tlog/policy.ts";
 import { type LogProof, parseProof } from "../tlog/proof.ts";
 import { checkInclusion } from "../tlog/prove.ts";
+import {
+  type CheckedSignature,
+  openSigned,
+  type SignedCheckpoint,
+  type TrustOptions,
+} from "./signed.ts";
 
 /** LeafVersion, Kind and Salt: what every row begins with. */
 const MIN_ROW_BYTES = 1 + 1 + 16;
 const KIND_OFFSET = 1;
 
-/** Whom to trust. */
-export interface RecordProofOptions {
-  /** Keys of logs whose word counts. */
-  readonly keys: readonly VerifierKey[];
-  /** The log that it has to be; without it, any log whose key is in `keys`. */
-  readonly origin?: string;
-}
-
-/** A signature on the checkpoint that one of the given keys vouches for. */
-export interface CheckedSignature {
-  readonly key: VerifierKey;
-  /** Seconds since the epoch, where the signature has them: when a witness says that it saw the checkpoint. */
-  readonly timestamp: bigint | null;
-}
-
-/** A record that its log's signature covers. */
-export interface CheckedRecord {
+/** What is said of all that one checkpoint proves. */
+export interface CheckedCheckpoint {
   /** The log that sealed it. */
   readonly origin: string;
   /** Records in the log when the checkpoint of the proof was signed. */
   readonly treeSize: number;
-  readonly leafIndex: number;
-  /** The log's signature, and those of witnesses whose keys were given. */
+  /** The log's signatures, and those of witnesses whose keys were given. */
   readonly signatures: readonly CheckedSignature[];
+  /** The policy's witnesses that cosigned, its quorum among them; null without a policy. */
+  readonly cosignatures: readonly Cosignature[] | null;
+}
+
+/** A sealed row, read. */
+export interface SealedRecord {
+  readonly leafIndex: number;
   readonly kind: KindName;
   /** Table that holds records of this kind. */
   readonly table: string;
@@ -48,18 +45,21 @@ export interface CheckedRecord {
   readonly record: RecordJson;
 }
 
+/** A record that its log's signature covers. */
+export type CheckedRecord = CheckedCheckpoint & SealedRecord;
+
 /**
- * The record that a proof file holds, when the log of one of `keys` has sealed it. No file, clock or network is used.
+ * The record that a proof file holds, when a log that is trusted has sealed it, and the policy's quorum saw it. No file, clock or network is used.
  *
  * The row stands in the proof's `extra`, which no signature covers by itself: it is hashed into the leaf, the leaf led to the signed
  * root, and only then is the row decoded. An error says nothing of it.
  * Throws: PROOF_INVALID when it is no proof, holds no row, or its row, index and hashes do not lead to the signed root; NOTE_INVALID when the
- * checkpoint is no checkpoint, of another log, or not signed by one of `keys`; PROOF_RANGE when the index lies beyond the checkpoint;
- * ROW_INVALID when the row was sealed, but cannot be read.
+ * checkpoint is no checkpoint, of another log, or not signed by those who have to; PROOF_RANGE when the index lies beyond the checkpoint;
+ * ROW_INVALID when the row was sealed, but cannot be read; KEY_INVALID when a given key cannot be used here.
  */
 export function checkRecordProof(
   proofFile: string | Uint8Array,
-  { origin, keys }: RecordProofOptions,
+  trust: TrustOptions,
 ): CheckedRecord {
   const proof = parseProof(typeof proofFile === "string" ? proofFile : decodeUtf8(proofFile));
   const { extra: row } = proof;
@@ -68,19 +68,15 @@ export function checkRecordProof(
       "PROOF_INVALID",
       'tlog-proof: expected the record\'s row on a line "extra", got none',
     );
-  // Which key has to have signed follows from the origin; whatever else the note says is looked at after its signature.
-  const note = parseNote(proof.checkpoint);
-  const claimed = origin ?? parseCheckpoint(note.text).origin;
-  const checkpoint = openCheckpoint(proof.checkpoint, claimed, keys);
-  checkRowIncluded(row, proof, checkpoint);
-  return {
-    origin: checkpoint.origin,
-    treeSize: checkpoint.size,
-    leafIndex: proof.index,
-    signatures: verifyNote(note, keys).map(({ key, timestamp }) => ({ key, timestamp })),
-    ...decodeSealed(row),
-    row,
-  };
+  const signed = openSigned(proof.checkpoint, trust);
+  checkRowIncluded(row, proof, signed.checkpoint);
+  return { ...checkedCheckpoint(signed), ...decodeSealed(proof.index, row) };
+}
+
+/** What is told of a signed checkpoint. */
+export function checkedCheckpoint(signed: SignedCheckpoint): CheckedCheckpoint {
+  const { checkpoint, signatures, cosignatures } = signed;
+  return { origin: checkpoint.origin, treeSize: checkpoint.size, signatures, cosignatures };
 }
 
 function checkRowIncluded(row: Uint8Array, proof: LogProof, { size, root }: Checkpoint): void {
@@ -96,7 +92,11 @@ function checkRowIncluded(row: Uint8Array, proof: LogProof, { size, root }: Chec
   }
 }
 
-function decodeSealed(row: Uint8Array): Pick<CheckedRecord, "kind" | "table" | "record"> {
+/**
+ * The columns of a row that was led to a signature.
+ * Throws: ROW_INVALID when it cannot be read.
+ */
+export function decodeSealed(leafIndex: number, row: Uint8Array): SealedRecord {
   const [version, kind] = row;
   if (version !== LEAF_VERSION)
     throw new MeshproofError(
@@ -105,7 +105,7 @@ function decodeSealed(row: Uint8Array): Pick<CheckedRecord, "kind" | "table" | "
     );
   const record = rowToJson(kind as Kind, row);
   const [name, table] = Object.entries(TABLES).find(([, declared]) => declared.kind === kind)!;
-  return { kind: name as KindName, table: table.name, record };
+  return { leafIndex, kind: name as KindName, table: table.name, row, record };
 }
 
 /**
