@@ -412,7 +412,7 @@ function parseLeaves(text: string, before: number[] | undefined): number[] {
   const indexes = parseLeafRanges(text, MAX_BUNDLE_RECORDS);
   if (indexes === null)
     throw new InvalidArgumentError(
-      `Expected ${LEAF_RANGES_FORM}, at most ${MAX_BUNDLE_RECORDS} of them.`,
+      `Expected a leaf index or several: ${LEAF_RANGES_FORM}, at most ${MAX_BUNDLE_RECORDS} of them.`,
     );
   const all = before ?? [];
   for (const index of indexes) all.push(index);

@@ -13,7 +13,7 @@ import type { CheckedBundle } from "../verify/proof-bundle.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { fit, type Output, printable } from "./output.ts";
 import { listRecord } from "./record-list.ts";
-import { field, requested, status, who } from "./record-text.ts";
+import { dayAndTime, field, requested, status, who } from "./record-text.ts";
 
 /** What `meshproof verify-proof` shows of proofs that hold. */
 export interface Shown {
@@ -27,7 +27,9 @@ export interface Shown {
 
 /** The last second that a Date holds (ECMA-262, "Time Values and Time Range"). */
 const MAX_DATE_SECONDS = 8_640_000_000_000n;
+/** Narrower than this a summary says nothing. */
 const LEAST_WIDTH = 20;
+const KIND_WIDTH = "finding".length;
 const EXTRACT_HINT =
   "verify-proof --extract LEAF prints the proof of one, as other programs take it.";
 
@@ -67,12 +69,13 @@ export function showBundle(checked: CheckedBundle, shown: Shown, output: Output)
     output.columns(checkpointCells(checked, position, shown.policy));
     output.line();
   }
+  const leafWidth = String(rows.at(-1)!.leafIndex).length;
   let code: ExitCode = EXIT.ok;
   for (const { leafIndex, row } of rows) {
     try {
       const sealed = decodeSealed(leafIndex, row);
       if (shown.json) output.json(recordJson(checked, sealed, shown));
-      else showOne(sealed, shown, output);
+      else showOne(sealed, leafWidth, shown, output);
     } catch (error) {
       if (!(error instanceof MeshproofError)) throw error;
       code = EXIT.failed;
@@ -89,41 +92,37 @@ export function showBundle(checked: CheckedBundle, shown: Shown, output: Output)
   return code;
 }
 
-function showOne({ leafIndex, kind, table, record }: SealedRecord, shown: Shown, output: Output) {
-  if (shown.all) {
+function showOne(
+  { leafIndex, kind, table, record }: SealedRecord,
+  leafWidth: number,
+  { all }: Shown,
+  output: Output,
+): void {
+  if (all) {
     output.line(`record ${leafIndex}, ${table}:`);
-    output.columns(listRecord(kind, record, { all: true }));
+    output.columns(listRecord(kind, record, { all }));
     output.line();
     return;
   }
-  const time = String(record["Timestamp"])
-    .replace("T", " ")
-    .slice(0, "2025-01-01 00:00:00.000".length);
-  const head = `  ${String(leafIndex).padStart(9)}  ${time}  ${table.padEnd(15)}  `;
+  const { day, time } = dayAndTime(record);
+  const head = `  ${String(leafIndex).padStart(leafWidth)}  ${day} ${time}  ${kind.padEnd(KIND_WIDTH)}  `;
   output.line(head + fit(summary(kind, record), Math.max(LEAST_WIDTH, output.width - head.length)));
 }
 
-/** What one line can say of a record. */
+/** The columns of which one line can say what a record is about; of an access record it says more. */
+const SUMMARY: Readonly<Record<Exclude<KindName, "access">, readonly string[]>> = {
+  span: ["ServiceName", "SpanName"],
+  log: ["ServiceName", "Body"],
+  link: ["Rule", "AccessLeaf", "SpanLeaf"],
+  finding: ["FindingKind", "State", "Subject"],
+  control: ["ControlKind"],
+};
+
 function summary(kind: KindName, record: RecordJson): string {
-  const text = (...names: readonly string[]): string =>
-    names
-      .map((name) => field(record, name))
-      .join(" ")
-      .trim();
-  switch (kind) {
-    case "access":
-      return `${text("Decision")} ${who(record)} ${requested(record)} ${status(record)}`;
-    case "span":
-      return text("ServiceName", "SpanName");
-    case "log":
-      return text("ServiceName", "Body");
-    case "link":
-      return text("Rule", "AccessLeaf", "SpanLeaf");
-    case "finding":
-      return text("FindingKind", "State", "Subject");
-    case "control":
-      return text("ControlKind");
-  }
+  if (kind === "access")
+    return `${field(record, "Decision")} ${who(record)} ${requested(record)} ${status(record)}`.trim();
+  const values = SUMMARY[kind].map((name) => field(record, name));
+  return values.filter((value) => value !== "").join(" ");
 }
 
 function recordJson(

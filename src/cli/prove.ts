@@ -70,7 +70,11 @@ export async function prove(
     const unsealed = wanted.filter((index) => index >= prover.size);
     if (trace === undefined && unsealed.length > 0) throw notSealed(unsealed, prover.size);
 
-    const found = candidatesOf(sealed, rows, context);
+    // A line now and then for files that appear; for a bundle, of which nothing is seen before its end, a status.
+    const { output } = context;
+    const progress = (text: string): void =>
+      options.bundle === undefined ? output.note(`${text} proved`) : output.status(`${text} read`);
+    const found = candidatesOf(sealed, rows, progress);
     const outcomes =
       options.bundle === undefined
         ? await proveSingly(prover, found, target, context)
@@ -91,15 +95,14 @@ export async function prove(
 async function* candidatesOf(
   indexes: readonly bigint[],
   rows: RecordRows,
-  { output }: Context,
+  progress: (text: string) => void,
 ): AsyncGenerator<Candidates> {
   for (let from = 0; from < indexes.length; from += MAX_ROWS_PER_QUERY) {
-    if (from > 0) output.status(`${from} of ${indexes.length} records read`);
+    if (from > 0) progress(`${from} of ${indexes.length} records`);
     const some = indexes.slice(from, from + MAX_ROWS_PER_QUERY);
     const found = Map.groupBy(await rows.at(some), ({ leafIndex }) => leafIndex);
     for (const index of some) yield { index, rows: found.get(index) ?? [] };
   }
-  output.status("");
 }
 
 async function proveSingly(

@@ -9,6 +9,7 @@ import { type Table, TABLES } from "../../src/records/columns.ts";
 import type { RowInput } from "../../src/records/row-codec.ts";
 import { rowToJson } from "../../src/records/row-json.ts";
 import { formatVerifierKey, signNote } from "../../src/tlog/note.ts";
+import { formatProofBundle } from "../../src/tlog/proof-bundle.ts";
 import { Prover } from "../../src/verify/prover.ts";
 import { oneScope, writeLogs, writeTraces } from "../support/otlp-writer.ts";
 import { newKey, newWitness, ORIGIN, RecordLog } from "../support/record-log.ts";
@@ -110,6 +111,146 @@ t.test(
     });
   },
 );
+
+/** A bundle of every record of a log of one of each kind. */
+async function bundleOf(rows: readonly Uint8Array[], note?: (log: RecordLog) => Promise<string>) {
+  const log = new RecordLog(signer);
+  await log.seal(...rows);
+  if (note !== undefined) log.note = await note(log);
+  const prover = await Prover.open({ log, origin: ORIGIN, keys: [key] });
+  const { bundle } = await prover.proveMany(rows.map((extra, index) => ({ index, extra })));
+  return [...formatProofBundle(bundle!)].join("");
+}
+
+t.test("verify-proof shows the records of a bundle, one a line, or all of each", async (t) => {
+  const at = { Timestamp: 1_753_000_000_123_456_789n };
+  const rows = [
+    rowOf(TABLES.access, {
+      ...at,
+      Decision: "denied",
+      Method: "GET",
+      ServiceName: "shop",
+      Path: "/o\u001b[2J",
+      StatusCode: 403,
+      PeerPrincipal: "spiffe://a/ns/b/sa/c",
+      GrpcStatus: -1,
+    }),
+    rowOf(TABLES.span, { ...at, SpanName: "GET /orders", ServiceName: "shop" }),
+    rowOf(TABLES.log, { ...at, Body: "a line" }),
+    rowOf(TABLES.link, { ...at, Rule: "span", AccessLeaf: 0n, SpanLeaf: 1n }),
+    rowOf(TABLES.finding, { ...at, FindingKind: "clock_skew", Subject: "shop" }),
+    rowOf(TABLES.control, { ...at, ControlKind: "start" }),
+  ];
+  const file = join(t.testdir({ b: await bundleOf(rows) }), "b");
+  const { code, out, err } = await run("verify-proof", "--key", vkey, file);
+  t.same([code, err], [0, ""]);
+  t.match(out, `HOLDS  ${file}: these 6 records are what was sealed\n`);
+  t.match(out, /^ {2}Position +records 0 to 5 of the 6 that the checkpoint covers$/m);
+  t.match(
+    out,
+    /^ {2}0 {2}2025-07-20 08:26:40\.123 {2}access {3}denied b\/c GET .*\/o\\x1b\[2J 403$/m,
+  );
+  for (const line of [
+    "1  2025-07-20 08:26:40.123  span     shop GET /orders",
+    "2  2025-07-20 08:26:40.123  log      a line",
+    "3  2025-07-20 08:26:40.123  link     span 0 1",
+    "4  2025-07-20 08:26:40.123  finding  clock_skew shop",
+    "5  2025-07-20 08:26:40.123  control  start",
+  ])
+    t.match(out, `\n  ${line}\n`);
+  t.notOk(out.includes("\u001b"));
+  const all = await run("verify-proof", "--all", "--key", vkey, file);
+  t.match(all.out, /^record 2, otel_logs:\n(?: .*\n)* {2}Body +a line$/m);
+  const json = await run("verify-proof", "--json", "--key", vkey, file);
+  t.same(
+    linesOf(json.out).map(({ verdict, leafIndex, kind, treeSize }) => [
+      verdict,
+      leafIndex,
+      kind,
+      treeSize,
+    ]),
+    ["access", "span", "log", "link", "finding", "control"].map((kind, i) => ["ok", i, kind, 6]),
+  );
+});
+
+t.test(
+  "verify-proof refuses a bundle as a whole, and names a row that it cannot read",
+  async (t) => {
+    const rows = [rowOf(TABLES.log, { Body: "one" }), rowOf(TABLES.log, { Body: "two" })];
+    const good = await bundleOf(rows);
+    const newer = Buffer.from(rows[1]!);
+    newer[0] = 2;
+    const directory = t.testdir({
+      good,
+      bad: good.replace("index 1", "index 2"),
+      newer: await bundleOf([rows[0]!, newer]),
+    });
+    const verify = (...args: string[]): Promise<Run> => run("verify-proof", "--key", vkey, ...args);
+    const file = (name: string): string => join(directory, name);
+    t.match(await verify(file("bad")), { code: 1, out: /^FAILS .*\(PROOF_RANGE\)\n$/ });
+    t.match(await verify("--json", file("bad")), { code: 1, out: /"verdict":"failed"/ });
+    const read = await verify("--json", file("newer"));
+    t.equal(read.code, 1);
+    t.match(linesOf(read.out), [
+      { verdict: "ok", leafIndex: 0 },
+      { verdict: "failed", leafIndex: 1, code: "ROW_INVALID" },
+    ]);
+    t.match(await verify(file("newer")), { code: 1, out: /version 2: it was sealed/ });
+
+    t.match(await verify("--extract", "1", file("good")), {
+      code: 0,
+      out: /^c2sp.org\/tlog-proof@v1/,
+    });
+    t.match(await verify("--extract", "1", file("bad")), { code: 1, out: "", err: /FAILS/ });
+    t.match(await verify("--extract", "2", file("good")), {
+      code: 2,
+      err: /a record of the bundle/,
+    });
+    t.match(await verify("--extract", "1", file("good"), file("good")), { code: 2 });
+    t.match(await verify("--extract", "1", "--json", file("good")), { code: 2 });
+  },
+);
+
+t.test("verify-proof asks for the quorum of a policy", async (t) => {
+  const witness = newWitness("witness.example/w", 1_700_000_000n);
+  const rows = [rowOf(TABLES.log, { Body: "one" }), rowOf(TABLES.log, { Body: "two" })];
+  const bundle = await bundleOf(rows, (log) =>
+    signNote(log.note!.slice(0, log.note!.indexOf("\n\n") + 1), [signer, witness.signer]),
+  );
+  const names = `witness W ${formatVerifierKey(witness.key)}\nwitness V ${formatVerifierKey(newWitness("v", 1n).key)}\n`;
+  const directory = t.testdir({
+    bundle,
+    alone: await bundleOf(rows),
+    met: `log ${vkey}\n${names}group some any V W\nquorum some\n`,
+    unmet: `log ${vkey}\n${names}group each all V W\nquorum each\n`,
+    none: `log ${vkey}\nquorum none\n`,
+    logless: `${names}quorum W\n`,
+    broken: `${names}quorum nobody\n`,
+  });
+  const file = (name: string): string => join(directory, name);
+  const verify = (policy: string, ...args: string[]): Promise<Run> =>
+    run("verify-proof", "--policy", file(policy), ...args);
+  const single = await verify("met", "--extract", "0", file("bundle"));
+  writeFileSync(file("single"), single.out);
+  for (const name of ["bundle", "single"]) {
+    const { code, out } = await verify("met", file(name));
+    t.equal(code, 0);
+    t.match(out, /^ {2}Signed by +witness\.example\/w\+[0-9a-f]{8} at 2023-11-14T22:13:20\.000Z$/m);
+    t.match(out, /^ {2}Quorum +some, met by W$/m);
+    const [line] = linesOf((await verify("met", "--json", file(name))).out);
+    t.match(line, { quorum: "some", witnesses: [{ name: "W", time: "2023-11-14T22:13:20.000Z" }] });
+    t.match(await verify("unmet", file(name)), {
+      code: 1,
+      out: /FAILS .*expected cosignatures by the quorum each, got "those of W"/,
+    });
+    t.match(await verify("none", file(name)), { code: 0, out: /Quorum +none asked for/ });
+    t.match(await verify("logless", "--key", vkey, file(name)), { code: 0, out: /W, met by W/ });
+  }
+  t.match(await verify("met", file("alone")), { code: 1, out: /none of a witness of the policy/ });
+  t.match(await verify("met", "--key", vkey, file("bundle")), { code: 2, err: /not both/ });
+  t.match(await verify("broken", file("bundle")), { code: 2, err: /line 3.*\(POLICY_INVALID\)/ });
+  t.match(await verify("missing", file("bundle")), { code: 2, err: /policy cannot be read/ });
+});
 
 t.test("verify-proof says which proof fails and why, and exits 1", async (t) => {
   const proof = await proofOf(TABLES.log, { Body: "the secret" });
@@ -279,6 +420,26 @@ t.test("records are proved beside a server and without one", { skip: whyNoEngine
     const all = await run("prove", ...many, "-o", join(auditor, "many"), "--config", configFile);
     t.match(all, { code: 0, err: "100 of 150 records proved\n" });
     t.equal(readdirSync(join(auditor, "many")).length, 150);
+
+    const bundle = join(auditor, "some.proof-bundle");
+    const some = ["303", "5", "100-249", "--bundle", bundle, "--config", configFile];
+    const bundled = await run("prove", ...some);
+    t.match(bundled, { code: 0, err: "" });
+    t.match(bundled.out, /^ {2}152 records {2}.*some\.proof-bundle\n/);
+    t.equal(statSync(bundle).mode & 0o077, 0, "others may not read it");
+    const checked = await run("verify-proof", "--key", vkeyHere, "--json", bundle);
+    t.equal(checked.code, 0);
+    t.same(
+      linesOf(checked.out).map(({ leafIndex, verdict }) => [leafIndex, verdict]),
+      [5, ...Array.from({ length: 150 }, (_, i) => 100 + i), 303].map((index) => [index, "ok"]),
+    );
+    const alone = await run("verify-proof", "--key", vkeyHere, "--extract", "303", bundle);
+    t.same(
+      provedRow(alone.out, vkeyHere),
+      provedRow(readFileSync(join(out, "303.tlog-proof"), "utf8"), vkeyHere),
+    );
+    const printed = await run("prove", "5-7", "--bundle", "-", "--config", configFile);
+    t.match(printed, { code: 0, err: "", out: /^meshproof\/proof-bundle@v1\nextra / });
     const beyond = await run("prove", "100000", "-o", out, "--config", configFile);
     t.match(beyond, { code: 3, out: "", err: /record 100000 is not sealed/ });
   });
@@ -357,6 +518,25 @@ t.test("records are proved beside a server and without one", { skip: whyNoEngine
         err: `row_changed  record ${changed} in access_records`,
       });
       t.match(await run("prove", doubled!, ...args), { code: 0 });
+      const bundle = join(auditor, "changed.proof-bundle");
+      const all = `${changed},${deleted},${doubled},${forged}`;
+      const some = await run("prove", all, "--bundle", bundle, "--json", "--config", configFile);
+      t.equal(some.code, 1);
+      t.same(
+        (JSON.parse(some.out) as Outcome[])
+          .filter(({ fault }) => fault !== undefined)
+          .map(({ leafIndex, fault }) => [String(leafIndex), fault]),
+        [
+          [changed, "row_changed"],
+          [forged, "row_changed"],
+        ],
+      );
+      const held = await run("verify-proof", "--key", vkeyHere, "--json", bundle);
+      t.same(
+        linesOf(held.out).map(({ leafIndex }) => String(leafIndex)),
+        [deleted, doubled, forged],
+        "the rows that are what was sealed are in it, each once",
+      );
       const both = await run("prove", forged!, "--json", ...args);
       t.equal(both.code, 1);
       const outcomes = JSON.parse(both.out) as Outcome[];
