@@ -465,6 +465,7 @@ async function build(
           published: sealer.publishedSize,
         }),
         prove: (index) => sealer.prove(index),
+        proveMany: (indexes) => sealer.proveMany(indexes),
         read: (path) => sealer.read(path),
       },
       recordRead: async (detail) => {

@@ -9,6 +9,7 @@ import { encodeEntry } from "../src/tlog/entry.ts";
 import { leafHash } from "../src/tlog/merkle.ts";
 import { parseVerifierKey } from "../src/tlog/note.ts";
 import { checkProof, parseProof } from "../src/tlog/proof.ts";
+import { checkProofBundle, extractProof } from "../src/verify/proof-bundle.ts";
 import { send } from "./support/senders.ts";
 import { temporaryDirectory, whyNoEngine } from "./support/server-fixture.ts";
 import { ServerProcess } from "./support/server-process.ts";
@@ -138,6 +139,20 @@ t.test("what was sent is read, proven and recorded as read", { skip }, async (t)
     },
   );
 
+  await t.test("several records in one bundle, checked with the key alone", async (t) => {
+    const { verifierKey } = await json("log");
+    const leaves = [...new Set([Number(proven), 0, 1, 2])].toSorted((a, b) => a - b);
+    const response = await whenThere(`proofs?leaves=${leaves.join(",")}`);
+    t.equal(response.status, 403, "record 0 is the start of the server: for auditors");
+    const text = await (await get(`proofs?leaves=${leaves.join(",")}`, "auditor")).text();
+    const { rows } = checkProofBundle(Buffer.from(text), { keys: [parseVerifierKey(verifierKey)] });
+    t.same(
+      rows.map(({ leafIndex }) => leafIndex),
+      leaves,
+    );
+    t.ok(provedRow(extractProof(Buffer.from(text), Number(proven)), verifierKey));
+  });
+
   await t.test(
     "a row that was changed gets no proof, and one that was doubled is not shown",
     async (t) => {
@@ -207,7 +222,7 @@ t.test("what was sent is read, proven and recorded as read", { skip }, async (t)
       const metrics = await (
         await fetch(`http://127.0.0.1:${server.ports.metrics}/metrics`)
       ).text();
-      t.match(metrics, /meshproof_api_refused_requests\{code="FORBIDDEN"\} 2/);
+      t.match(metrics, /meshproof_api_refused_requests\{code="FORBIDDEN"\} 3/);
     },
   );
   t.equal(await server.stop(), 0);

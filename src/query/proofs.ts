@@ -7,6 +7,7 @@ import { decodeEntry, encodeEntry } from "../tlog/entry.ts";
 import { HASH_LENGTH, leafHash } from "../tlog/merkle.ts";
 import { parseNote } from "../tlog/note.ts";
 import { formatProof, type LogProof } from "../tlog/proof.ts";
+import type { ProofBundle } from "../tlog/proof-bundle.ts";
 import { checkInclusion } from "../tlog/prove.ts";
 import { decodeBundle, TILE_WIDTH, type TilePath, tileWidth } from "../tlog/tiles.ts";
 import type { FoundRecord } from "./record-reader.ts";
@@ -19,6 +20,8 @@ export interface ProvableLog {
   sizes(): LogSizes;
   /** The inclusion proof of a record under the published checkpoint. */
   prove(index: number): Promise<LogProof>;
+  /** What leads from these records, ascending, to the published checkpoint. */
+  proveMany(indexes: readonly number[]): Promise<Pick<ProofBundle, "hashes" | "checkpoint">>;
   /** A tile or entry bundle, null when there is none. */
   read(path: TilePath): Promise<Uint8Array | null>;
 }

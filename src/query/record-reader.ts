@@ -12,10 +12,11 @@ import {
   NEWEST_HOUR,
   type Order,
   RECORD_KEYS,
+  RECORDS_KEYS,
   rowsStatement,
   TRACE_KEYS,
 } from "./statements.ts";
-import type { StatementRunner } from "./store.ts";
+import type { StatementParameters, StatementRunner } from "./store.ts";
 import { clampTime, END_OF_TIME_NS } from "./times.ts";
 
 /** Rows asked for at once. */
@@ -120,6 +121,20 @@ export async function readRecord(
   return (await readRows(run, await finding, "oldest first", null)).records;
 }
 
+/**
+ * The rows that the tables hold under these leaf indexes of one log, in the order of time; more than one of an index where the store was changed.
+ * `isWhole` is false when they are more than an answer holds.
+ */
+export async function readRecords(
+  run: StatementRunner,
+  logId: string,
+  leaves: readonly number[],
+): Promise<{ readonly records: readonly FoundRecord[]; readonly isWhole: boolean }> {
+  const keys = await readKeys(run, RECORDS_KEYS, { log: logId, leaves: leaves.map(BigInt) });
+  const { records, next } = await readRows(run, keys, "oldest first", null);
+  return { records, isWhole: next === null };
+}
+
 export function readCoverage(
   run: StatementRunner,
   fromNs: bigint,
@@ -185,7 +200,7 @@ async function newestKeys(
 async function readKeys(
   run: StatementRunner,
   statement: string,
-  parameters: Readonly<Record<string, string | number | bigint>>,
+  parameters: StatementParameters,
 ): Promise<Key[]> {
   const rows = await run.query<KeyRow>(statement, parameters);
   return rows.map(({ TableKind, Time, LogId, LeafIndex }) => ({

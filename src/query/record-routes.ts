@@ -1,23 +1,15 @@
-import { authorise } from "../core/callers.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { HttpRoutes } from "../core/http.ts";
-import { KINDS } from "../core/kinds.ts";
 import { nowNanos } from "../core/time.ts";
 import { formatTime } from "../records/row-json.ts";
+import { checkProvable, findRecord, parsePlace } from "./find-record.ts";
 import { type Cursor, formatCursor, parseCursor } from "./cursor.ts";
 import { bad, parseTraceId, type QueryParameters, show } from "./parameters.ts";
-import { makeProof, type ProvableLog, sealedKind } from "./proofs.ts";
-import {
-  type FoundRecord,
-  type Page,
-  readAccessRecords,
-  readCoverage,
-  readRecord,
-  readTrace,
-} from "./record-reader.ts";
+import { readProofBundle } from "./proof-bundles.ts";
+import { makeProof, type ProvableLog } from "./proofs.ts";
+import { type Page, readAccessRecords, readCoverage, readTrace } from "./record-reader.ts";
 import { type ReadInput, Reads, type ReadsOptions } from "./reads.ts";
 import type { AccessFilter } from "./statements.ts";
-import type { StatementRunner } from "./store.ts";
 import { END_OF_TIME_NS } from "./times.ts";
 
 export interface RecordRoutesOptions extends ReadsOptions {
@@ -28,7 +20,6 @@ const DEFAULT_PAGE = 50;
 const MAX_PAGE = 1_000;
 const MAX_TRACE_RECORDS = 10_000;
 const DEFAULT_COVERAGE_NS = 3_600_000_000_000n;
-const RETRY_SOON = { retryAfterSeconds: 1 };
 
 /** Adds the routes that read records: docs/api.md describes them. */
 export function registerRecordRoutes(routes: HttpRoutes, options: RecordRoutesOptions): void {
@@ -80,6 +71,14 @@ export function registerRecordRoutes(routes: HttpRoutes, options: RecordRoutesOp
         const found = await findRecord(run, log, place, request);
         return { body: await makeProof(log, found), rows: 1 };
       },
+    }),
+  );
+  routes.get(
+    "/api/v1/proofs",
+    reads.handler({
+      name: "proofs",
+      parameters: ["leaves"],
+      read: (input) => readProofBundle(input, log),
     }),
   );
   routes.get(
@@ -173,75 +172,4 @@ function bodyOf(
     records: records.map(({ record }) => record),
     next: next === null ? null : formatCursor({ ...next, fromNs, toNs }, scope),
   };
-}
-
-interface Place {
-  readonly logId: string;
-  readonly index: number;
-}
-
-function parsePlace(params: unknown, ownLogId: string): Place {
-  const text = (params as { readonly record: string }).record;
-  const [, logId = ownLogId, index] = /^(?:([0-9a-f]{16}):)?(0|[1-9]\d{0,15})$/.exec(text) ?? [];
-  if (index === undefined || !Number.isSafeInteger(Number(index)))
-    throw bad(`record: expected <leaf index> or <log ID>:<leaf index>, got ${show(text)}`);
-  return { logId, index: Number(index) };
-}
-
-/** Throws: NOT_FOUND, UNAVAILABLE while the record is on its way to the store, ROW_TAMPERED for two, FORBIDDEN. */
-async function findRecord(
-  run: StatementRunner,
-  log: ProvableLog,
-  { logId, index }: Place,
-  { caller }: ReadInput["request"],
-): Promise<FoundRecord> {
-  const { recorded, stored } = log.sizes(); // before the store is asked, since it grows
-  const kind = logId === log.id ? await sealedKind(log, index) : undefined;
-  const found = await readRecord(run, logId, BigInt(index), kind);
-  const [first] = found;
-  if (first === undefined) {
-    if (logId !== log.id)
-      throw new MeshproofError("NOT_FOUND", `the store has no record ${index} of the log ${logId}`);
-    if (index >= recorded) throw beyondLog(index, recorded);
-    if (index >= stored)
-      throw new MeshproofError(
-        "UNAVAILABLE",
-        `record ${index} is not in the store yet`,
-        RETRY_SOON,
-      );
-    throw new MeshproofError(
-      "NOT_FOUND",
-      `record ${index} is in the log and not in the store: expired, erased, in quarantine, or removed; meshproof verify tells which`,
-    );
-  }
-  if (first.kind === KINDS.control && caller !== null) authorise(caller, ["auditor", "admin"]);
-  if (found.length > 1)
-    throw new MeshproofError(
-      "ROW_TAMPERED",
-      `record ${index} of the log ${logId}: expected one row, found ${found.length}: rows were added to the store; meshproof verify names them`,
-    );
-  return first;
-}
-
-function checkProvable(log: ProvableLog, { logId, index }: Place): void {
-  if (logId !== log.id)
-    throw new MeshproofError(
-      "NOT_FOUND",
-      `expected a record of the log ${log.id} (${log.origin}), got one of the log ${logId}: the server that keeps that log proves its records`,
-    );
-  const { recorded, published } = log.sizes();
-  if (index >= recorded) throw beyondLog(index, recorded);
-  if (index >= published)
-    throw new MeshproofError(
-      "UNAVAILABLE",
-      `record ${index} is under no published checkpoint yet`,
-      RETRY_SOON,
-    );
-}
-
-function beyondLog(index: number, recorded: number): MeshproofError {
-  return new MeshproofError(
-    "NOT_FOUND",
-    `record ${index}: expected an index below ${recorded}, the number of records`,
-  );
 }

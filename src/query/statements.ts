@@ -85,6 +85,16 @@ export const RECORD_KEYS = `SELECT TableKind, Time, LogId, LeafIndex FROM (
     .join("\n  UNION ALL ")}
 ) LIMIT ${MAX_DOUBLES}`;
 
+/** Keys of the rows that any table holds under some leaf indexes of one log, in the order of time. Parameters: log, leaves. */
+export const RECORDS_KEYS = `SELECT TableKind, Time, LogId, LeafIndex FROM (
+  ${Object.values(TABLES)
+    .map(
+      (table) =>
+        `SELECT ${keyOf(table)} FROM ${table.name} WHERE LogId = {log:String} AND LeafIndex IN {leaves:Array(UInt64)} ORDER BY LeafIndex LIMIT ${MAX_DOUBLES} BY LeafIndex`,
+    )
+    .join("\n  UNION ALL ")}
+) ORDER BY Time, LogId, LeafIndex`;
+
 /** The order of an answer; rows come in the order of their keys. */
 export type Order = "newest first" | "oldest first";
 

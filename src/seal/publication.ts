@@ -2,6 +2,7 @@ import type { Logger } from "../core/logger.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { VerifierKey } from "../tlog/note.ts";
 import type { LogProof } from "../tlog/proof.ts";
+import { proveMany } from "../tlog/prove-many.ts";
 import { proveConsistency, proveInclusion, treeRoot } from "../tlog/prove.ts";
 import type { HashReader } from "../tlog/merkle.ts";
 import { formatTilePath, tileHashReader } from "../tlog/tiles.ts";
@@ -74,6 +75,20 @@ export class Publication {
       throw new MeshproofError("PROOF_RANGE", `record ${index}: no checkpoint is published yet`);
     const hashes = await proveInclusion(index, published.size, this.#hashes(published.size));
     return { index, hashes, checkpoint: published.note, extra: null };
+  }
+
+  /**
+   * What leads from the records `indexes`, ascending, to the published checkpoint, and that checkpoint.
+   * Throws: as `prove`.
+   */
+  async proveMany(
+    indexes: readonly number[],
+  ): Promise<{ readonly hashes: readonly Uint8Array[]; readonly checkpoint: string }> {
+    const published = this.#published;
+    if (published === null)
+      throw new MeshproofError("PROOF_RANGE", "no checkpoint is published yet");
+    const hashes = await proveMany(indexes, published.size, this.#hashes(published.size));
+    return { hashes, checkpoint: published.note };
   }
 
   /** Root of the first `size` records, from the tiles of the larger tree of `within`. Throws: LOG_INCONSISTENT when a tile is missing. */

@@ -301,6 +301,13 @@ export class Sealer {
     return this.#publication.prove(index);
   }
 
+  /** What leads from the records `indexes`, ascending, to the published checkpoint, and that checkpoint. Throws: as `prove`. */
+  proveMany(
+    indexes: readonly number[],
+  ): Promise<{ readonly hashes: readonly Uint8Array[]; readonly checkpoint: string }> {
+    return this.#publication.proveMany(indexes);
+  }
+
   /** Takes the newest checkpoint to the witnesses now and not at their next round. Those that did not answer the last time are not waited for. */
   askWitnesses(): Promise<void> {
     return this.#publication.askWitnesses();

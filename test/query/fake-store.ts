@@ -8,6 +8,7 @@ import {
   COVERAGE,
   NEWEST_HOUR,
   RECORD_KEYS,
+  RECORDS_KEYS,
   rowsStatement,
   TRACE_KEYS,
 } from "../../src/query/statements.ts";
@@ -67,6 +68,11 @@ export function createFakeStore(records: FakeRecord[]): FakeStore {
       return records
         .filter((r) => r.logId === p["log"] && r.leafIndex === p["leaf"])
         .slice(0, 3)
+        .map(keyOf);
+    if (statement === RECORDS_KEYS)
+      return records
+        .filter((r) => r.logId === p["log"] && (p["leaves"] as bigint[]).includes(r.leafIndex))
+        .toSorted(compare)
         .map(keyOf);
     if (statement === TRACE_KEYS) {
       const start = { timeNs: p["time"], logId: p["log"], leafIndex: p["leaf"] } as FakeRecord;
@@ -175,6 +181,7 @@ export function recordsOver(records: FakeRecord[]): {
         origin: "log.example/one",
         sizes: () => ({ recorded: 100, stored: 90, published: 80 }),
         prove: () => Promise.reject(new Error("no proofs here")),
+        proveMany: () => Promise.reject(new Error("no proofs here")),
         read: async () => null,
       },
       recordRead: async (detail) => void sealed.push(detail),

@@ -7,6 +7,14 @@ import { createApiServer, type ApiOptions } from "../../src/query/api.ts";
 import { formatCursor, parseCursor } from "../../src/query/cursor.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { NEWEST_HOUR } from "../../src/query/statements.ts";
+import type { ProvableLog } from "../../src/query/proofs.ts";
+import { parseCheckpoint } from "../../src/tlog/checkpoint.ts";
+import { encodeEntry } from "../../src/tlog/entry.ts";
+import { type HashReader, leafHash, nodeHash } from "../../src/tlog/merkle.ts";
+import { parseNote } from "../../src/tlog/note.ts";
+import { parseProofBundle } from "../../src/tlog/proof-bundle.ts";
+import { proveInclusion } from "../../src/tlog/prove.ts";
+import { checkMany, proveMany } from "../../src/tlog/prove-many.ts";
 import { encodeBundle } from "../../src/tlog/tiles.ts";
 import { END_OF_TIME_NS, parseTime } from "../../src/query/times.ts";
 import { exchange, RawConnection, requestBytes, until } from "../support/raw-http.ts";
@@ -609,6 +617,158 @@ t.test(
   },
 );
 
+/** A log of the records 0 to 4, each with its row in the store, and the options that serve it. */
+function fiveRecords(): { records: FakeRecord[]; log: Partial<ProvableLog> } {
+  const records: FakeRecord[] = Array.from({ length: 5 }, (_, i) =>
+    access(i, { Path: `/${i}` }, T0 - BigInt(i)),
+  );
+  records[3] = { ...access(3, { ControlKind: "records_read" }), kind: 6 };
+  const leaves = records.map((record) =>
+    leafHash(encodeEntry(record.kind, hash("sha256", rowOf(record), "buffer"))),
+  );
+  const pair = (a: Uint8Array, b: Uint8Array): Uint8Array => nodeHash(a, b);
+  const [l0, l1, l2, l3, l4] = leaves as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const four = pair(pair(l0, l1), pair(l2, l3));
+  const root = Buffer.from(pair(four, l4)).toString("base64");
+  const checkpoint = `log.example/one\n5\n${root}\n\n— log.example/one ${Buffer.alloc(68, 1).toString("base64")}\n`;
+  const nodes = new Map([
+    ["1 0", pair(l0, l1)],
+    ["1 1", pair(l2, l3)],
+    ["2 0", four],
+    ...leaves.map((leaf, i) => [`0 ${i}`, leaf] as const),
+  ]);
+  const reader: HashReader = {
+    readHashes: async (subtrees) =>
+      subtrees.map(({ level, index }) => nodes.get(`${level} ${index}`)!),
+  };
+  return {
+    records,
+    log: {
+      sizes: () => ({ recorded: 7, stored: 6, published: 5 }),
+      prove: async (index) => ({
+        index,
+        hashes: await proveInclusion(index, 5, reader),
+        checkpoint,
+        extra: null,
+      }),
+      proveMany: async (indexes) => ({ hashes: await proveMany(indexes, 5, reader), checkpoint }),
+    },
+  };
+}
+
+t.test("several records are proved in one bundle, sealed as one read", async (t) => {
+  const { records, log } = fiveRecords();
+  const { options } = recordsOver(records);
+  const { get, sealed } = await start(t, records, {
+    records: { log: { ...options.log, ...log } } as never,
+  });
+  const answer = await get("proofs?leaves=4,0-2");
+  t.equal(answer.status, 200);
+  t.equal(answer.headers["content-type"], "text/plain; charset=utf-8");
+  t.equal(answer.headers["cache-control"], "no-store");
+  const bundle = parseProofBundle(Buffer.from(answer.text));
+  t.same(
+    bundle.records.map(({ index, extra }) => [index, Buffer.from(extra)]),
+    [0, 1, 2, 4].map((index) => [index, rowOf(records[index]!)]),
+  );
+  const { size, root } = parseCheckpoint(parseNote(bundle.checkpoint).text);
+  const leafOfRow = (row: Uint8Array): Uint8Array =>
+    leafHash(encodeEntry(1, hash("sha256", row, "buffer")));
+  checkMany(
+    bundle.hashes,
+    [0, 1, 2, 4],
+    size,
+    bundle.records.map(({ extra }) => leafOfRow(extra)),
+    root,
+  );
+  t.strictSame(
+    sealed.map(({ query, parameters, rows }) => [query, parameters, rows]),
+    [["proofs", '{"leaves":"4,0-2"}', "4"]],
+  );
+
+  records[1] = { ...records[1]!, values: { Path: "/forged" } };
+  const refused = await get("proofs?leaves=0-2");
+  t.equal(refused.status, 409);
+  t.match(refused.json.error, { code: "ROW_TAMPERED", message: /^record 1: expected the row/ });
+  t.equal((await get("proofs?leaves=0,2")).status, 200, "what is not asked for does not matter");
+  records.push({ ...records[2]!, kind: 2 });
+  const doubled = await get("proofs?leaves=2-4");
+  t.equal(doubled.status, 409);
+  t.match(doubled.json.error.message, /expected one row, found 2/);
+  t.equal(sealed.length, 4, "the refused ones told something, and are sealed too");
+});
+
+t.test("a bundle that cannot be made is refused with the reason", async (t) => {
+  const { records, log } = fiveRecords();
+  records.splice(1, 1);
+  const { options } = recordsOver(records);
+  const tokens = {
+    find: (token: string) => ({ name: `a ${token}`, role: token as Role }),
+  };
+  const { get, store } = await start(t, records, {
+    tokens,
+    records: { log: { ...options.log, ...log } } as never,
+  });
+  const as = (role: string) => ({ Authorization: `Bearer ${role}` });
+  for (const query of [
+    "",
+    "?leaves=",
+    "?leaves=x",
+    "?leaves=3-1",
+    "?leaves=0-1000",
+    "?from=1",
+    "?leaves=1&leaves=2",
+  ]) {
+    const answer = await get(`proofs${query}`, as("reader"));
+    t.equal(answer.status, 400, query);
+    t.equal(answer.json.error.code, "BAD_REQUEST");
+  }
+  for (const [leaves, status, code] of [
+    ["0,7", 404, "NOT_FOUND"],
+    ["0,9007199254740991", 404, "NOT_FOUND"],
+    ["0,5", 503, "UNAVAILABLE"],
+  ] as const) {
+    const answer = await get(`proofs?leaves=${leaves}`, as("reader"));
+    t.strictSame([answer.status, answer.json.error.code], [status, code], leaves);
+  }
+  t.equal(store.asked.length, 0, "nothing was read for these");
+});
+
+t.test("a bundle needs the role that its most telling record needs", async (t) => {
+  const { records, log } = fiveRecords();
+  records.splice(1, 1);
+  const { options } = recordsOver(records);
+  const tokens = {
+    find: (token: string) => ({ name: `a ${token}`, role: token as Role }),
+  };
+  const { get } = await start(t, records, {
+    tokens,
+    records: { log: { ...options.log, ...log } } as never,
+  });
+  const status = async (leaves: string, role: string): Promise<number> =>
+    (await get(`proofs?leaves=${leaves}`, { Authorization: `Bearer ${role}` })).status;
+  t.equal(await status("0,2", "reader"), 200);
+  t.equal(await status("2-3", "reader"), 403, "record 3 is a control record");
+  t.equal(await status("2-3", "auditor"), 200);
+  t.equal(await status("0-1", "auditor"), 404, "record 1 is gone from the store");
+});
+
+t.test("rows that are too many for an answer are refused, not cut", async (t) => {
+  const big = Array.from({ length: 12 }, (_, i) =>
+    access(i, { Body: "x".repeat(900_000) }, T0 + BigInt(i)),
+  );
+  const { get } = await start(t, big);
+  const answer = await get("proofs?leaves=0-11");
+  t.equal(answer.status, 400);
+  t.match(answer.json.error.message, /ask for fewer/);
+});
+
 t.test("roles: without a token 401, a sender 403, who read what is for auditors", async (t) => {
   const tokens = {
     find: (token: string) => ({ name: `a ${token}`, role: token as Role }),
@@ -624,6 +784,7 @@ t.test("roles: without a token 401, a sender 403, who read what is for auditors"
     `traces/${TRACE}`,
     "records/1",
     "records/1/proof",
+    "proofs?leaves=1",
     "coverage",
     "log",
   ]) {
@@ -639,7 +800,7 @@ t.test("roles: without a token 401, a sender 403, who read what is for auditors"
     });
   }
   t.strictSame([store.asked.length, sealed.length], [0, 0], "refusals are counted, not sealed");
-  t.equal(refused.length, 12);
+  t.equal(refused.length, 14);
   for (const role of ["reader", "auditor", "admin"]) {
     t.equal((await get("records/1", as(role))).status, 200, role);
     t.match(sealed.at(-1), { caller: `a ${role}`, auth: "token", role });

@@ -10,7 +10,13 @@ import {
   readRecord,
   readTrace,
 } from "../../src/query/record-reader.ts";
-import { accessKeys, NEWEST_HOUR, RECORD_KEYS, TRACE_KEYS } from "../../src/query/statements.ts";
+import {
+  accessKeys,
+  NEWEST_HOUR,
+  RECORD_KEYS,
+  RECORDS_KEYS,
+  TRACE_KEYS,
+} from "../../src/query/statements.ts";
 import { createRunner, type StatementRunner } from "../../src/query/store.ts";
 import { END_OF_TIME_NS } from "../../src/query/times.ts";
 import type { StoreClient } from "../../src/store/client.ts";
@@ -350,7 +356,7 @@ t.test("lookups use the tables' indexes and order", { skip }, async (t) => {
   );
   const explain = async (
     statement: string,
-    parameters: Record<string, string | bigint | number>,
+    parameters: Record<string, string | bigint | number | readonly bigint[]>,
   ) => {
     const rows = await reader.query<{ explain: string }>(
       `EXPLAIN indexes = 1, actions = 1 ${statement}`,
@@ -365,6 +371,8 @@ t.test("lookups use the tables' indexes and order", { skip }, async (t) => {
     "access records, spans and logs; links are sorted by trace",
   );
   t.equal((await explain(RECORD_KEYS, place)).match(/Name: idx_leaf_index/g)?.length, 6);
+  const some = await explain(RECORDS_KEYS, { ...place, leaves: [1n, 2n] });
+  t.equal(some.match(/Name: idx_leaf_index/g)?.length, 6);
   const range = { from: T0 - HOUR, to: T0 + 1n };
   t.match(await explain(NEWEST_HOUR, range), /Read type: InReverseOrder/);
   const keys = await explain(accessKeys(["trace"]), { ...place, ...range, trace: TRACE });
