@@ -17,22 +17,22 @@ const SPKI_PREFIX: Readonly<Record<SignatureClaim["algorithm"], Uint8Array>> = {
   ]),
 };
 
+/** The key of a claim as a SubjectPublicKeyInfo. */
+export function spkiOf({ algorithm, publicKey }: SignatureClaim): Uint8Array {
+  return concatBytes(SPKI_PREFIX[algorithm], publicKey);
+}
+
 /** Node's own crypto; absent in a browser, where `checkSignatures` of web-signatures.ts is asked beforehand. */
 const crypto = globalThis.process?.getBuiltinModule?.("node:crypto");
 
 /** Does the signature hold, by Node's own crypto? Throws: KEY_INVALID; ML-DSA-44 needs Node 24.6 or later. */
-export function checkSignature({
-  algorithm,
-  name,
-  publicKey,
-  message,
-  signature,
-}: SignatureClaim): boolean {
+export function checkSignature(claim: SignatureClaim): boolean {
+  const { algorithm, name, message, signature } = claim;
   if (crypto === undefined) throw unusable(name, `${algorithm} cannot be verified at once here`);
   let key;
   try {
     key = crypto.createPublicKey({
-      key: Buffer.from(concatBytes(SPKI_PREFIX[algorithm], publicKey)),
+      key: Buffer.from(spkiOf(claim)),
       format: "der",
       type: "spki",
     });

@@ -2,7 +2,7 @@ import { MeshproofError } from "../core/errors.ts";
 import { parseCheckpoint } from "../tlog/checkpoint-body.ts";
 import { parseNote } from "../tlog/note.ts";
 import { formatProof } from "../tlog/proof.ts";
-import { parseProofBundle, proofOf } from "../tlog/proof-bundle.ts";
+import { parseProofBundle, type ProofBundle, proofOf } from "../tlog/proof-bundle.ts";
 import { checkMany } from "../tlog/prove-many.ts";
 import { type CheckedCheckpoint, checkedCheckpoint, leafOf } from "./proof.ts";
 import { openSigned, type TrustOptions } from "./signed.ts";
@@ -19,8 +19,12 @@ export interface CheckedBundle extends CheckedCheckpoint {
  * Cost:   three hashes a record.
  * Throws: as `checkRecordProof`, ROW_INVALID excepted.
  */
-export function checkProofBundle(bytes: Uint8Array, trust: TrustOptions): CheckedBundle {
-  const { records, hashes, checkpoint: note } = parseProofBundle(bytes);
+export function checkProofBundle(
+  file: Uint8Array | ProofBundle,
+  trust: TrustOptions,
+): CheckedBundle {
+  const bundle = "records" in file ? file : parseProofBundle(file);
+  const { records, hashes, checkpoint: note } = bundle;
   const signed = openSigned(note, trust);
   const { size, root } = signed.checkpoint;
   const indexes = records.map(({ index }) => index);

@@ -61,7 +61,7 @@ export function checkRecordProof(
   proofFile: string | Uint8Array,
   trust: TrustOptions,
 ): CheckedRecord {
-  const proof = parseProof(typeof proofFile === "string" ? proofFile : decodeUtf8(proofFile));
+  const proof = parseProof(typeof proofFile === "string" ? proofFile : proofText(proofFile));
   const { extra: row } = proof;
   if (row === null)
     throw new MeshproofError(
@@ -121,7 +121,8 @@ export function leafOf(row: Uint8Array): Uint8Array {
   return leafHash(encodeEntry(row[KIND_OFFSET] as Kind, sha256(row)));
 }
 
-function decodeUtf8(bytes: Uint8Array): string {
+/** The text of a proof file. Throws: PROOF_INVALID when it is not UTF-8. */
+export function proofText(bytes: Uint8Array): string {
   const text = decodeTextStrictly(bytes);
   if (text === null) throw new MeshproofError("PROOF_INVALID", "tlog-proof: expected UTF-8");
   return text;
