@@ -137,7 +137,7 @@ function recordJson(
           quorum: policy.quorum?.name ?? null,
           witnesses: (cosignatures ?? []).map(({ witness, timestamp }) => ({
             name: witness.name,
-            time: timestamp === 0n ? null : timeText(timestamp),
+            time: timeText(timestamp),
           })),
         };
   return {
@@ -148,7 +148,7 @@ function recordJson(
     leafIndex,
     signatures: signatures.map(({ key, timestamp }) => ({
       key: formatVerifierKey(key),
-      time: timestamp === null ? null : timeText(timestamp),
+      time: timeText(timestamp),
     })),
     ...witnessed,
     kind,
@@ -166,7 +166,7 @@ function checkpointCells(
     ["Position", position],
     ...signatures.map(({ key, timestamp }) => [
       "Signed by",
-      keyText(key) + (timestamp === null ? "" : ` at ${timeText(timestamp)}`),
+      [keyText(key), timeText(timestamp)].filter((text) => text !== null).join(" at "),
     ]),
   ];
   if (policy === null) return cells;
@@ -179,8 +179,9 @@ function keyText({ name, keyId }: VerifierKey): string {
   return printable(`${name}+${keyId.toString(16).padStart(8, "0")}`);
 }
 
-/** Seconds since the epoch, which a witness may set as it likes, as a time. */
-function timeText(seconds: bigint): string {
+/** Seconds since the epoch, which a witness may set as it likes, as a time; null for none, and for zero, with which one says that it states none. */
+function timeText(seconds: bigint | null): string | null {
+  if (seconds === null || seconds === 0n) return null;
   return seconds <= MAX_DATE_SECONDS
     ? new Date(Number(seconds) * 1000).toISOString()
     : `${seconds} s after 1970`;

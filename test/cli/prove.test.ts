@@ -246,6 +246,14 @@ t.test("verify-proof asks for the quorum of a policy", async (t) => {
     t.match(await verify("none", file(name)), { code: 0, out: /Quorum +none asked for/ });
     t.match(await verify("logless", "--key", vkey, file(name)), { code: 0, out: /W, met by W/ });
   }
+  const timeless = newWitness("witness.example/w", 0n);
+  const untimed = await bundleOf(rows, (log) =>
+    signNote(log.note!.slice(0, log.note!.indexOf("\n\n") + 1), [signer, timeless.signer]),
+  );
+  writeFileSync(file("untimed"), untimed);
+  writeFileSync(file("policy"), `witness T ${formatVerifierKey(timeless.key)}\nquorum T\n`);
+  const { out } = await verify("policy", "--key", vkey, file("untimed"));
+  t.match(out, /^ {2}Signed by +witness\.example\/w\+[0-9a-f]{8}$/m, "zero states no time");
   t.match(await verify("met", file("alone")), { code: 1, out: /none of a witness of the policy/ });
   t.match(await verify("met", "--key", vkey, file("bundle")), { code: 2, err: /not both/ });
   t.match(await verify("broken", file("bundle")), { code: 2, err: /line 3.*\(POLICY_INVALID\)/ });
