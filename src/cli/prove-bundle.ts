@@ -9,7 +9,13 @@ import {
 } from "../tlog/proof-bundle.ts";
 import type { Prover } from "../verify/prover.ts";
 import type { Context } from "./context.ts";
-import { type Candidates, FILE_MODE, missingRow, type Outcome, STANDARD_OUTPUT } from "./prove.ts";
+import {
+  type Candidates,
+  FILE_MODE,
+  missingRow,
+  type Outcome,
+  STANDARD_OUTPUT,
+} from "./prove-outcome.ts";
 
 /** Text is written in pieces of about this size. */
 const PIECE_LENGTH = 1024 * 1024;

@@ -6,11 +6,17 @@ import { MAX_ROWS_PER_QUERY } from "../store/records.ts";
 import { formatVerifierKey } from "../tlog/note.ts";
 import { MAX_BUNDLE_RECORDS } from "../tlog/proof-bundle.ts";
 import { Prover } from "../verify/prover.ts";
-import type { FaultKind } from "../verify/report.ts";
 import { readConfig, type ConfigOption, type Context } from "./context.ts";
 import { type DataDirectory, openDataDirectory, SETTLE_MS } from "./data-directory.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import { proveInBundle } from "./prove-bundle.ts";
+import {
+  type Candidates,
+  FILE_MODE,
+  missingRow,
+  type Outcome,
+  STANDARD_OUTPUT,
+} from "./prove-outcome.ts";
 import { type FoundRow, RecordRows } from "./record-rows.ts";
 import { describeFault } from "../verify/report.ts";
 
@@ -28,24 +34,6 @@ export interface ProveOptions extends ConfigOption {
 
 /** How often a running server is asked whether it has sealed a record that is new. */
 const SEAL_INTERVAL_MS = 200;
-/** Proofs hold the records themselves: for their owner alone. */
-export const FILE_MODE = 0o600;
-export const STANDARD_OUTPUT = "-";
-
-/** What became of one row: a file, or why there is none. */
-export interface Outcome {
-  readonly leafIndex: number;
-  readonly table: string | null;
-  readonly file: string | null;
-  readonly fault?: FaultKind;
-  readonly detail?: string;
-}
-
-/** A record, and the rows that claim to be it. */
-export interface Candidates {
-  readonly index: bigint;
-  readonly rows: readonly FoundRow[];
-}
 
 /** Writes proofs of records by leaf index or by trace. Exit code 1 when a stored row is not what was sealed, or is gone. */
 export async function prove(
@@ -192,12 +180,6 @@ async function proveRecord(
     }
   }
   return outcomes;
-}
-
-/** What became of a record of which no row is stored. */
-export function missingRow(leafIndex: number): Outcome {
-  const detail = "no row is stored at this index: it was deleted, or has expired";
-  return { leafIndex, table: null, file: null, fault: "row_missing", detail };
 }
 
 function report(

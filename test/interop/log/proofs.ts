@@ -8,7 +8,7 @@ import type { LaneContext } from "../lane.ts";
 /** How long a record may take from its checkpoint to the store. */
 const STORE_TIME_LIMIT_MS = 60_000;
 
-/** Writes the proof of each record at `indexes` as the API answers it and as `meshproof prove` writes it. Says how many files there are. */
+/** Writes the proof of each record at `indexes` as the API answers it, as `meshproof prove` writes it and as it is taken from a bundle. Says how many files there are. */
 export async function writeProofs(
   { signal }: LaneContext,
   server: ServerProcess,
@@ -20,18 +20,21 @@ export async function writeProofs(
     const proof = await fetchProof(server, index, signal);
     writeFileSync(join(directory, `${index}.api.tlog-proof`), proof);
   }
-  const { code, stderr } = await runCommand(
-    "prove",
-    ...wanted.map(String),
-    "--output",
-    directory,
-    "--config",
-    server.configFile,
-    "--config",
-    join(server.directory, "extra.yaml"), // where ServerProcess keeps what it was given beside that
-  );
-  if (code !== 0) throw new Error(`meshproof prove ended with ${code}: ${stderr}`);
-  return `${wanted.length} records, two files each`;
+  const run = async (command: string, ...args: readonly string[]): Promise<string> => {
+    const extra = join(server.directory, "extra.yaml"); // where ServerProcess keeps what it was given beside that
+    const config = ["--config", server.configFile, "--config", extra];
+    const { code, stdout, stderr } = await runCommand(command, ...args, ...config);
+    if (code !== 0) throw new Error(`meshproof ${command} ended with ${code}: ${stderr}`);
+    return stdout;
+  };
+  await run("prove", ...wanted.map(String), "--output", directory);
+  const bundle = join(server.directory, "all.proof-bundle");
+  await run("prove", ...wanted.map(String), "--bundle", bundle);
+  for (const index of wanted) {
+    const proof = await run("verify-proof", "--extract", String(index), bundle);
+    writeFileSync(join(directory, `${index}.bundle.tlog-proof`), proof);
+  }
+  return `${wanted.length} records, three files each`;
 }
 
 /** The API's proof of a record, asked for again as it says while the record is on its way to the store. */
