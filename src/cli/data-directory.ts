@@ -9,7 +9,7 @@ import type { StoreClient } from "../store/client.ts";
 import type { LogVerifierKey } from "../tlog/checkpoint.ts";
 import { parseVerifierKey, type VerifierKey } from "../tlog/note.ts";
 import { DirectoryLogReader, type LogReader } from "../verify/log-reader.ts";
-import { readFormerKeys, readOwnKeys, signedLog } from "./own-log.ts";
+import { readFormerKeys, readLastSigned, readOwnKeys, signedLog } from "./own-log.ts";
 
 /** Beside a running server the newest rows may still be on their way to the store or to a checkpoint. */
 export const SETTLE_MS = 15_000;
@@ -22,6 +22,8 @@ export interface DataDirectory {
   readonly origin: string;
   /** The same log up to the newest signed checkpoint, which may wait for witnesses to be published. */
   readonly signedLog: LogReader;
+  /** The checkpoint that the commit record holds, where what was published stands not behind it: no server runs, and the last one stopped cleanly. */
+  readonly lastSigned: string | null;
   /** The verifier key to trust. */
   readonly key: VerifierKey;
   /** The keys to trust: `key`, and beside it the one that it replaces, while both sign. */
@@ -83,6 +85,10 @@ export async function openDataDirectory(
     signedLog: witnesses === undefined ? log : signedLog(log, path),
     logId,
     origin,
+    lastSigned:
+      store === undefined || server.running !== null || server.wasKilled
+        ? null
+        : await readLastSigned(path),
     key: keys[0]!,
     keys,
     formerKeys,

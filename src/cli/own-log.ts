@@ -64,6 +64,11 @@ export function signedLog(log: LogReader, directory: string): LogReader {
   };
 }
 
+/** The newest checkpoint that the commit record says was signed; null where there is none, or no commit record. */
+export async function readLastSigned(directory: string): Promise<string | null> {
+  return (await readStateIfSound(directory))?.checkpoint ?? null;
+}
+
 function isLarger(signed: string, published: string): boolean {
   try {
     const [a, b] = [signed, published].map((note) => parseCheckpoint(parseNote(note).text).size);

@@ -65,6 +65,8 @@ export interface DirectoryReport extends Report {
 
 /** Faults that people are shown; `--json` lists more. */
 const SHOWN_FAULTS = 20;
+/** What the commit record is called in a sentence. */
+const SIGNED = "the checkpoint that state/checkpoint.json holds";
 const STATE_MODE = 0o600;
 
 /** Verifies the log and the stored rows of a data directory. Exit code 0 when nothing was changed, and nothing is too old, 1 when something was. */
@@ -124,10 +126,12 @@ export async function verifyDirectory(
 function runChecks(
   { from, to, distrustStore }: DirectoryChecks,
   { expected = [], onProgress, windowLeaves, settings = {} }: DirectoryRun,
-  { signedLog, origin, keys, formerKeys, logId, client, path, isServed }: DataDirectory,
+  data: DataDirectory,
   config: Config,
   statePath: string | null,
 ): Promise<Report> {
+  const { signedLog, origin, keys, formerKeys, logId, client, path, isServed, lastSigned } = data;
+  const own = lastSigned === null ? [] : [{ name: SIGNED, note: lastSigned }];
   const since = statePath === null ? null : recall(statePath);
   return runVerify({
     log: signedLog,
@@ -135,7 +139,8 @@ function runChecks(
     origin,
     keys,
     formerKeys,
-    expected,
+    logId,
+    expected: [...own, ...expected],
     ...(since === null ? {} : { since }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),

@@ -53,6 +53,15 @@ export interface Timeline {
 
 export const MAX_SILENCES = 100;
 
+/** A table that is no longer what it was made as, whatever its rows hold. */
+export interface Alteration {
+  readonly table: string;
+  /** Of what the store cannot answer for: all its rows, a column of them, the checkpoints. */
+  readonly of: "rows" | "columns" | "checkpoints";
+  /** A sentence. */
+  readonly detail: string;
+}
+
 /**
  * Where the verifier gets rows from. The store implements it, so that `verify` itself needs no ClickHouse client.
  *
@@ -74,6 +83,8 @@ export interface RowSource {
   checkpoints(limit: number): Promise<readonly StoredCheckpoint[]>;
   /** Rows of other logs, by table and log. */
   strangers(): Promise<readonly StrangeRows[]>;
+  /** What was done to the tables themselves. Rows of a table that is gone do not come, columns that are gone count as empty. */
+  alterations(): Promise<readonly Alteration[]>;
   /** Open findings by kind. */
   findings(): Promise<Record<string, number>>;
   /** Times of the rows with leaf indexes in [from, to); stretches that are longer than `silenceMs`. */

@@ -1,4 +1,5 @@
 import {
+  type Alteration,
   type BundleBatch,
   type LeafBatch,
   MAX_SILENCES,
@@ -9,7 +10,7 @@ import {
   type Timeline,
 } from "../core/verification.ts";
 import { SHA256_BYTES } from "../core/sha256.ts";
-import { PLACE_COLUMNS, TABLES, type Table } from "../records/columns.ts";
+import { TABLES, type Table } from "../records/columns.ts";
 import type { Parameters, StatementOptions, StoreClient } from "./client.ts";
 import { splitRecords, splitTexts } from "./answers.ts";
 import {
@@ -20,12 +21,11 @@ import {
   OPEN_FINDINGS,
   rowStatement,
   SPREAD_CHECKPOINTS,
+  type ShapedTable,
   strangerStatement,
-  UNSEALED_COLUMNS,
-  type UnsealedColumn,
-  type UnsealedColumns,
 } from "./verify-sql.ts";
 import { FORWARD_JUMPS, NEWEST_TIME, SILENCES, UNCLEAN_STOPS } from "./timeline-sql.ts";
+import { FOUND_COLUMNS, type FoundColumn, shapeOf } from "./table-shape.ts";
 
 /** LeafIndex UInt64, SHA-256. */
 const LEAF_BYTES = 8 + SHA256_BYTES;
@@ -38,7 +38,7 @@ const MAX_JUMPS = 1000;
 const LAST_INDEX = 2n ** 64n - 1n;
 
 const ALL: readonly Table[] = Object.values(TABLES);
-const BY_NAME: ReadonlyMap<string, Table> = new Map(ALL.map((table) => [table.name, table]));
+const CHECKPOINTS = "checkpoints";
 
 /** What tells the rows of one log apart. */
 export interface RowSourceOptions {
@@ -57,7 +57,7 @@ export class ClickHouseRowSource implements RowSource {
   readonly #client: StoreClient;
   readonly #logId: string;
   readonly #options: StatementOptions;
-  #unsealed: Promise<UnsealedColumns> | undefined;
+  #shapes: Promise<Shapes> | undefined;
 
   constructor({ client, logId, settings = {} }: RowSourceOptions) {
     this.#client = client;
@@ -66,7 +66,9 @@ export class ClickHouseRowSource implements RowSource {
   }
 
   async *bundles(from: number, to: number): AsyncGenerator<BundleBatch> {
-    const statement = bundleStatement(ALL, await this.#unsealedColumns());
+    const tables = await this.#tablesThere();
+    if (tables.length === 0) return;
+    const statement = bundleStatement(tables);
     for await (const records of splitRecords(this.#read(statement, from, to), BUNDLE_BYTES)) {
       yield {
         bundles: records.numbers(0),
@@ -78,22 +80,30 @@ export class ClickHouseRowSource implements RowSource {
 
   /** As RowSource says. `to` may be Infinity: then rows beyond 2^53, which nobody wrote but an intruder, come too. */
   async *leaves(table: string, from: number, to: number): AsyncGenerator<LeafBatch> {
-    const statement = leafStatement(BY_NAME.get(table)!, await this.#unsealedColumns());
+    const shaped = await this.#there(table);
+    if (shaped === undefined) return;
+    const statement = leafStatement(shaped);
     yield* leavesIn(this.#read(statement, from, to));
   }
 
   async *newest(table: string, from: number, limit: number): AsyncGenerator<LeafBatch> {
-    const statement = newestStatement(BY_NAME.get(table)!, await this.#unsealedColumns());
+    const shaped = await this.#there(table);
+    if (shaped === undefined) return;
+    const statement = newestStatement(shaped);
     yield* leavesIn(this.#read(statement, from, Infinity, { limit }));
   }
 
   async *rowBytes(table: string, from: number, to: number): AsyncGenerator<RowBatchBytes> {
-    const statement = rowStatement(BY_NAME.get(table)!, await this.#unsealedColumns());
+    const shaped = await this.#there(table);
+    if (shaped === undefined) return;
+    const statement = rowStatement(shaped);
     for await (const { numbers, texts } of splitTexts(this.#read(statement, from, to)))
       yield { indexes: numbers, rows: texts };
   }
 
   async checkpoints(limit: number): Promise<readonly StoredCheckpoint[]> {
+    const { hasCheckpoints } = await this.#readShapes();
+    if (!hasCheckpoints) return [];
     const newest = await this.#checkpoints(NEWEST_CHECKPOINTS, { limit });
     const below = newest.at(-1)?.size ?? 0;
     if (newest.length < limit || below === 0) return newest;
@@ -103,7 +113,7 @@ export class ClickHouseRowSource implements RowSource {
 
   async strangers(): Promise<readonly StrangeRows[]> {
     const found = await Promise.all(
-      ALL.map(async (table) => {
+      (await this.#tablesThere()).map(async ({ table }) => {
         const rows = await this.#ask<{ logId: string; rows: string }>(strangerStatement(table), {
           log: this.#logId,
         });
@@ -113,7 +123,22 @@ export class ClickHouseRowSource implements RowSource {
     return found.flat();
   }
 
+  async alterations(): Promise<readonly Alteration[]> {
+    const { tables, hasCheckpoints } = await this.#readShapes();
+    const found = tables.flatMap(({ table: { name }, shape }) =>
+      shape.alterations.map((detail): Alteration => ({
+        table: name,
+        of: shape.isThere ? "columns" : "rows",
+        detail,
+      })),
+    );
+    if (hasCheckpoints) return found;
+    return [...found, { table: CHECKPOINTS, of: "checkpoints", detail: "the table is gone" }];
+  }
+
   async findings(): Promise<Record<string, number>> {
+    // What was altered is a fault, and can be asked for nothing else.
+    if ((await this.#there(TABLES.finding.name))?.shape.alterations.length !== 0) return {};
     const rows = await this.#ask<{ FindingKind: string; open: string }>(OPEN_FINDINGS, {
       log: this.#logId,
     });
@@ -122,7 +147,9 @@ export class ClickHouseRowSource implements RowSource {
 
   async timeline(from: number, to: number, silenceMs: number): Promise<Timeline> {
     const range = { log: this.#logId, first: BigInt(from), last: BigInt(to) - 1n };
-    if (to <= from) return { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
+    const { tables } = await this.#readShapes();
+    if (to <= from || tables.some(({ shape }) => shape.alterations.length > 0))
+      return { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
     const [newest] = await this.#ask<{ rows: string; newest: string }>(NEWEST_TIME, range);
     const jumps = await this.#ask<{ before: string; after: string }>(FORWARD_JUMPS, {
       ...range,
@@ -184,21 +211,35 @@ export class ClickHouseRowSource implements RowSource {
     return rows.map(({ TreeSize, Note }) => ({ size: Number(TreeSize), note: Note }));
   }
 
-  /** Asked for once: whoever adds a column while rows are read is found the next time. */
-  #unsealedColumns(): Promise<UnsealedColumns> {
-    return (this.#unsealed ??= this.#readUnsealedColumns());
+  /** The table of this name, unless it is gone. */
+  async #there(name: string): Promise<ShapedTable | undefined> {
+    return (await this.#tablesThere()).find(({ table }) => table.name === name);
   }
 
-  async #readUnsealedColumns(): Promise<UnsealedColumns> {
-    const declared = ALL.flatMap(({ name: table, columns }) =>
-      [...PLACE_COLUMNS, ...columns].map(({ name }) => `${table}.${name}`),
-    );
-    const found = await this.#client.query<UnsealedColumn & { readonly table: string }>(
-      UNSEALED_COLUMNS,
-      { tables: ALL.map(({ name }) => name), declared },
-    );
-    return Map.groupBy(found, ({ table }) => table);
+  async #tablesThere(): Promise<readonly ShapedTable[]> {
+    return (await this.#readShapes()).tables.filter(({ shape }) => shape.isThere);
   }
+
+  /** Asked for once: whoever alters a table while rows are read is found the next time. */
+  #readShapes(): Promise<Shapes> {
+    return (this.#shapes ??= this.#askShapes());
+  }
+
+  async #askShapes(): Promise<Shapes> {
+    const names = [...ALL.map(({ name }) => name), CHECKPOINTS];
+    const found = await this.#ask<FoundColumn>(FOUND_COLUMNS, { tables: names });
+    const byTable = Map.groupBy(found, ({ table }) => table);
+    const tables = ALL.map((table) => ({
+      table,
+      shape: shapeOf(table, byTable.get(table.name) ?? []),
+    }));
+    return { tables, hasCheckpoints: byTable.has(CHECKPOINTS) };
+  }
+}
+
+interface Shapes {
+  readonly tables: readonly ShapedTable[];
+  readonly hasCheckpoints: boolean;
 }
 
 async function* leavesIn(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<LeafBatch> {

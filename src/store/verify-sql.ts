@@ -1,35 +1,33 @@
 import type { Table } from "../records/columns.ts";
 import { quoteIdentifier, quoteLiteral } from "./sql.ts";
-
-/** A column that a table has beside those that are declared: nothing seals it. */
-export interface UnsealedColumn {
-  readonly name: string;
-  readonly type: string;
-}
-
-/** Undeclared columns of each table, by its name. */
-export type UnsealedColumns = ReadonlyMap<string, readonly UnsealedColumn[]>;
-
-/**
- * Columns of these tables that hold values of their own and are not among those in `declared`. ALIAS and MATERIALIZED columns are computed
- * from the others, so they say nothing that is not sealed.
- */
-export const UNSEALED_COLUMNS = `SELECT table, name, type FROM system.columns
-  WHERE database = currentDatabase() AND table IN {tables:Array(String)} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL')
-    AND NOT has({declared:Array(String)}, concat(table, '.', name)) ORDER BY table, position`;
+import type { TableShape } from "./table-shape.ts";
 
 const IN_RANGE = "LogId = {log:String} AND LeafIndex BETWEEN {first:UInt64} AND {last:UInt64}";
 
-/** SQL for the bytes of a row: its canonical bytes, and behind them the unsealed columns where one of them is not its type's default. */
-export function rowExpression(table: Table, unsealed: UnsealedColumns): string {
-  const row = format(table.columns.map(({ name }) => quoteIdentifier(name)));
-  const others = unsealed.get(table.name) ?? [];
-  if (others.length === 0) return row;
-  const values = format(others.map(({ name }) => quoteIdentifier(name)));
-  const defaults = format(
-    others.map(({ type }) => `defaultValueOfTypeName(${quoteLiteral(type)})`),
+/** A table and what it is like now. */
+export interface ShapedTable {
+  readonly table: Table;
+  readonly shape: TableShape;
+}
+
+/**
+ * SQL for the bytes of a row: its canonical bytes, and behind them the unsealed columns where one of them is not its type's default.
+ * A column that is gone counts as its type's default.
+ */
+export function rowExpression({ table, shape: { absent, unsealed } }: ShapedTable): string {
+  const row = format(
+    table.columns.map(({ name, type }) =>
+      absent.has(name) ? defaultOf(type) : quoteIdentifier(name),
+    ),
   );
+  if (unsealed.length === 0) return row;
+  const values = format(unsealed.map(({ name }) => quoteIdentifier(name)));
+  const defaults = format(unsealed.map(({ type }) => defaultOf(type)));
   return `concat(${row}, if(${values} = ${defaults}, '', ${values}))`;
+}
+
+function defaultOf(type: string): string {
+  return `defaultValueOfTypeName(${quoteLiteral(type)})`;
 }
 
 function format(values: readonly string[]): string {
@@ -37,19 +35,19 @@ function format(values: readonly string[]): string {
 }
 
 /** LeafIndex and SHA-256 of each row in a range. */
-export function leafStatement(table: Table, unsealed: UnsealedColumns): string {
-  return `SELECT LeafIndex, SHA256(${rowExpression(table, unsealed)}) FROM ${quoteIdentifier(table.name)} WHERE ${IN_RANGE} FORMAT RowBinary`;
+export function leafStatement(shaped: ShapedTable): string {
+  return `SELECT LeafIndex, SHA256(${rowExpression(shaped)}) FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE} FORMAT RowBinary`;
 }
 
 /** The same for the rows with the highest indexes. */
-export function newestStatement(table: Table, unsealed: UnsealedColumns): string {
-  return `SELECT LeafIndex, SHA256(${rowExpression(table, unsealed)}) FROM ${quoteIdentifier(table.name)} WHERE ${IN_RANGE}
+export function newestStatement(shaped: ShapedTable): string {
+  return `SELECT LeafIndex, SHA256(${rowExpression(shaped)}) FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE}
     ORDER BY LeafIndex DESC LIMIT {limit:UInt32} FORMAT RowBinary`;
 }
 
 /** LeafIndex and bytes of each row in a range. */
-export function rowStatement(table: Table, unsealed: UnsealedColumns): string {
-  return `SELECT LeafIndex, ${rowExpression(table, unsealed)} FROM ${quoteIdentifier(table.name)} WHERE ${IN_RANGE} FORMAT RowBinary`;
+export function rowStatement(shaped: ShapedTable): string {
+  return `SELECT LeafIndex, ${rowExpression(shaped)} FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE} FORMAT RowBinary`;
 }
 
 /**
@@ -57,11 +55,11 @@ export function rowStatement(table: Table, unsealed: UnsealedColumns): string {
  * An array is sorted, not the rows: 256 short strings at a time. It holds one more than a bundle can have, so that doubled rows cannot fill
  * the server's memory; their number shows them.
  */
-export function bundleStatement(tables: readonly Table[], unsealed: UnsealedColumns): string {
+export function bundleStatement(tables: readonly ShapedTable[]): string {
   const entries = tables.map(
-    (table) =>
-      `SELECT LeafIndex, concat(char(bitAnd(LeafIndex, 255)), '\\x01', char(${table.kind}), SHA256(${rowExpression(table, unsealed)})) AS Entry
-       FROM ${quoteIdentifier(table.name)} WHERE ${IN_RANGE}`,
+    (shaped) =>
+      `SELECT LeafIndex, concat(char(bitAnd(LeafIndex, 255)), '\\x01', char(${shaped.table.kind}), SHA256(${rowExpression(shaped)})) AS Entry
+       FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE}`,
   );
   return `SELECT bitShiftRight(LeafIndex, 8) AS Bundle, count(), SHA256(arrayStringConcat(arraySort(groupArray(257)(Entry))))
     FROM (${entries.join(" UNION ALL ")}) GROUP BY Bundle FORMAT RowBinary`;

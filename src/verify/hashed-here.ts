@@ -16,6 +16,7 @@ export function hashedHere(rows: RowSource): RowSource {
     newest: (table, from, limit) => rows.newest(table, from, limit),
     checkpoints: (limit) => rows.checkpoints(limit),
     strangers: () => rows.strangers(),
+    alterations: () => rows.alterations(),
     findings: () => rows.findings(),
     timeline: (from, to, silenceMs) => rows.timeline(from, to, silenceMs),
     close: () => rows.close(),

@@ -1,8 +1,10 @@
 import assert from "node:assert";
 import { setTimeout } from "node:timers/promises";
+import { equalBytes, toHex } from "../core/bytes.ts";
 import type { RowSource } from "../core/verification.ts";
 import type { Checkpoint } from "../tlog/checkpoint.ts";
-import { TILE_WIDTH } from "../tlog/tiles.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
+import { TILE_WIDTH, tileWidth } from "../tlog/tiles.ts";
 import { BeyondRows } from "./beyond-rows.ts";
 import {
   CheckpointCheck,
@@ -10,6 +12,7 @@ import {
   type SeenCheckpoint,
   type Trust,
 } from "./checkpoint-check.ts";
+import { BundleEntries, NO_KIND } from "./entries.ts";
 import { hashedHere } from "./hashed-here.ts";
 import type { LogReader } from "./log-reader.ts";
 import type { OtherPlaces } from "./missing-rows.ts";
@@ -33,6 +36,8 @@ export interface VerifyOptions extends Trust {
   readonly distrustStore?: boolean;
   /** The store has rows of this log alone: those of another are a fault. */
   readonly isSoleLog?: boolean;
+  /** The LogId under which the rows were asked for: row 0 of the log has to give it. */
+  readonly logId?: string;
   /** Where else rows may be; nowhere unless said otherwise. */
   readonly places?: OtherPlaces;
   /**
@@ -56,6 +61,13 @@ const DEFAULT_WINDOW_LEAVES = 1_048_576;
 const POLL_MS = 250;
 /** Checkpoints in the store that are compared with the tree: the newest, and as many spread over the older ones. */
 const STORED_CHECKPOINTS = 1000;
+
+/** A table that was altered, by what it can no longer answer for. */
+const ALTERED = {
+  rows: "row_missing",
+  columns: "row_changed",
+  checkpoints: "checkpoint_invalid",
+} as const;
 
 const NOWHERE: OtherPlaces = {
   quarantine: nothingKept,
@@ -118,7 +130,10 @@ class Verification {
       const deadline = Date.now() + (this.#options.settleMs ?? 0);
       if (to === Infinity) await this.#checkBeyond(rows, tree, deadline);
       await this.#rowCheck.settle(deadline);
+      await this.#checkLogId(newest);
       await this.#checkStrangers(rows);
+      for (const { table, of, detail } of await rows.alterations())
+        this.#report.add(ALTERED[of], detail, null, table);
       this.#report.findings = await rows.findings();
       // From the record before: the stretch up to the first one that is new counts too.
       const before = Math.max(0, this.#start - 1);
@@ -181,6 +196,25 @@ class Verification {
       if (newer.size > before) await this.#advance(tree, newer);
     }
     beyond.report(this.#report, tree.size);
+  }
+
+  /** LogId is no part of a row, but it is the beginning of the hash of row 0: nobody shall give all rows another one. */
+  async #checkLogId({ size }: Checkpoint): Promise<void> {
+    const { log, logId } = this.#options;
+    if (logId === undefined || size === 0) return;
+    const width = tileWidth(size, 0, 0);
+    const bundle = await log.tile({ level: "entries", index: 0, width });
+    const entries = new BundleEntries();
+    entries.read(bundle ?? new Uint8Array(0), width);
+    const leaves = await log.tile({ level: 0, index: 0, width });
+    const leaf = leaves?.subarray(0, HASH_LENGTH);
+    // An entry that was changed is reported where entries are compared.
+    if (entries.kinds[0] === NO_KIND || leaf === undefined) return;
+    if (!equalBytes(leaf, entries.leaves.subarray(0, HASH_LENGTH))) return;
+    const given = toHex(entries.rowHashes.subarray(0, logId.length / 2));
+    if (given === logId) return;
+    const detail = `the rows bear the LogId ${JSON.stringify(logId)}, row 0 of this log gives "${given}"`;
+    this.#report.add("row_changed", detail, 0);
   }
 
   /** Rows of other logs: this verification says nothing of them, nor does any where no other log exists. */

@@ -257,6 +257,16 @@ t.test("with a server", { skip: whyNoEngine() }, async (t) => {
     });
     t.match(await verify("--log-only"), { code: 0, report: { freshness: undefined } });
     writeFileSync(checkpoint, older);
+    const { report } = await verify();
+    t.match(
+      report.faults.filter(({ table, fault }) => table === null && fault !== "row_added"),
+      [
+        {
+          fault: "checkpoint_rolled_back",
+          detail: /^the checkpoint that state\/checkpoint.json holds, of /,
+        },
+      ],
+    );
     writeFileSync(kept, newer);
     t.match(await verify("--log-only", ...expectKept), {
       code: 1,

@@ -1,6 +1,7 @@
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import type { Kind } from "../../src/core/kinds.ts";
 import type {
+  Alteration,
   BundleBatch,
   LeafBatch,
   RowBatchBytes,
@@ -143,6 +144,12 @@ export class MemoryRows implements RowSource {
 
   async strangers(): Promise<StrangeRows[]> {
     return this.foreign;
+  }
+
+  altered: Alteration[] = [];
+
+  async alterations(): Promise<Alteration[]> {
+    return this.altered;
   }
 
   async findings(): Promise<Record<string, number>> {
