@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { GENERATED as CONFIGURATION } from "../src/config/generate.ts";
 import { ERRORS } from "../src/core/errors.ts";
 import { PLACE_COLUMNS, TABLES, type Column } from "../src/records/columns.ts";
+import { formatDocument } from "./format/document.ts";
 
 /** Writes the files that are generated from the code: `npm run generate`. test/docs.test.ts says when they are no longer current. */
 
@@ -32,7 +33,7 @@ function schema(): string {
     NOTE("src/records/columns.ts"),
     "",
     "Each table begins with two columns that say where a row stands in the log. What follows is the row: its columns in this order, as RowBinary,",
-    "are the bytes that were hashed, so SQL alone can recompute a leaf: `SHA256(formatRow('RowBinary', <columns from LeafVersion on>))`.",
+    "are the bytes that were hashed, so SQL alone can recompute a leaf: `SHA256(formatRow('RowBinary', <columns from LeafVersion on>))`. [Row and entry](design/format.md) has every byte.",
     "",
     table(PLACE_COLUMNS),
   ];
@@ -47,7 +48,12 @@ function table(columns: readonly Column[]): string {
 }
 
 /** The generated files by their paths from the project's root. */
-export const GENERATED: Readonly<Record<string, () => string>> = { ...CONFIGURATION, "docs/errors.md": errors, "docs/schema.md": schema };
+export const GENERATED: Readonly<Record<string, () => string>> = {
+  ...CONFIGURATION,
+  "docs/errors.md": errors,
+  "docs/schema.md": schema,
+  "docs/design/format.md": formatDocument,
+};
 
 if (import.meta.main) {
   for (const [path, generate] of Object.entries(GENERATED)) {

@@ -2,6 +2,7 @@ import type { Logger } from "./core/logger.ts";
 import type { RowSection } from "./core/rows.ts";
 import { nowNanos } from "./core/time.ts";
 import { findingRecords, type FindingLedger } from "./correlate/ledger.ts";
+import type { ControlKind } from "./records/own-kinds.ts";
 import { controlSection, findingSection } from "./records/own-rows.ts";
 
 export interface HousekeepingOptions {
@@ -122,7 +123,7 @@ export class Housekeeping {
     }
   }
 
-  async #seal(controlKind: string, detail: Readonly<Record<string, string>>): Promise<void> {
+  async #seal(controlKind: ControlKind, detail: Readonly<Record<string, string>>): Promise<void> {
     const { logId, seal } = this.#options;
     const now = nowNanos();
     await seal([controlSection(logId, [{ timestampNs: now, controlKind, detail }])], now);

@@ -3,6 +3,7 @@ import type { RowSection } from "./core/rows.ts";
 import { nowNanos } from "./core/time.ts";
 import { internalMeta } from "./journal/frame.ts";
 import type { Journal } from "./journal/journal.ts";
+import type { ControlKind } from "./records/own-kinds.ts";
 import { type ControlRecord, controlSection } from "./records/own-rows.ts";
 import { placedRows } from "./records/row-json.ts";
 import type { Sealer } from "./seal/sealer.ts";
@@ -26,7 +27,7 @@ export async function sealKeyChanges(
   const written = await readWritten(sealer, journal);
   const nowNs = nowNanos();
   const size = String(sealer.signedSize);
-  const record = (controlKind: string, detail: ControlRecord["detail"]): RowSection =>
+  const record = (controlKind: ControlKind, detail: ControlRecord["detail"]): RowSection =>
     controlSection(logId, [{ timestampNs: nowNs, controlKind, detail: { ...detail, size } }]);
   const append = async (section: RowSection): Promise<number> => {
     const { placed, durable } = journal.append({ sections: [section] }, internalMeta(nowNs), {

@@ -1,5 +1,6 @@
 import type { RowSection } from "../core/rows.ts";
 import { TABLES, type Table } from "./columns.ts";
+import type { ControlKind } from "./own-kinds.ts";
 import { encodeColumns, type MapInput, type RowInput } from "./row-codec.ts";
 import { RowHead, SectionBuilder } from "./section-builder.ts";
 
@@ -8,7 +9,7 @@ const HEAD_COLUMNS = 3;
 
 export interface ControlRecord {
   readonly timestampNs: bigint;
-  readonly controlKind: string;
+  readonly controlKind: ControlKind;
   readonly detail: Readonly<Record<string, string>>;
 }
 
