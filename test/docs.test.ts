@@ -55,3 +55,42 @@ t.test("documents link to files that exist", async (t) => {
     }
   }
 });
+
+/** Files of tests, as docs/design/threat-model.md calls them. */
+const ATTACK_TESTS: Readonly<Record<string, string>> = {
+  attacks: "verify/attacks",
+  tree: "verify/tree-check",
+  checkpoints: "verify/checkpoint-check",
+  verify: "verify/verify",
+  proof: "verify/proof",
+  cli: "cli/verify",
+  sealer: "seal/sealer",
+  outside: "seal/outside",
+  witness: "seal/witness",
+  rotation: "seal/rotation",
+  recovery: "journal/recovery",
+  "server-seal": "server-seal",
+};
+
+t.test("every attack of the threat model is shown by tests that exist", async (t) => {
+  const text = readFileSync(join(ROOT, "docs/design/threat-model.md"), "utf8");
+  const named = [...text.matchAll(/`([a-z-]+)` "([^"]+)"/g)];
+  t.ok(named.length > 40, `${named.length} tests`);
+  for (const [, file, name] of named) {
+    const path = ATTACK_TESTS[file!];
+    t.ok(path, `${file} is a file of tests`);
+    // One name is made for each table.
+    const made = name!.replace("access_records: ", "${table.name}: ");
+    const tests = readFileSync(join(ROOT, `test/${path}.test.ts`), "utf8");
+    t.ok(
+      ["`", '"'].some((quote) => tests.includes(quote + made + quote)),
+      `${file}: ${name}`,
+    );
+  }
+  const found = text.slice(
+    text.indexOf("## Attacks that are found"),
+    text.indexOf("## What is not found"),
+  );
+  for (const row of found.split("\n").filter((line) => /^\| (?!---|attack )/.test(line)))
+    t.match(row, /`[a-z-]+` "[^"]+"/, `a test for: ${row.slice(0, 80)}`);
+});

@@ -68,6 +68,7 @@ export class MissingRows {
       return { leafIndex, sealedKind: window.kinds[at]!, sealed: Buffer.from(sealed) };
     });
     const lost = await this.#without(missing, this.#places.quarantine);
+    this.#report.quarantined += missing.length - lost.length;
     for (const row of lost) if (row.leafIndex < storedThrough) this.#add(row);
     this.#waiting.push(
       ...(await this.#look(lost.filter(({ leafIndex }) => leafIndex >= storedThrough))),

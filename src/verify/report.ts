@@ -85,6 +85,8 @@ export class ReportBuilder {
   records = 0;
   tiles = 0;
   checkpoints = 0;
+  /** Rows that are sealed and lie in quarantine alone: nobody finds them who asks the tables, whether or not a finding says so. */
+  quarantined = 0;
   findings: Readonly<Record<string, number>> = {};
   timeline: Timeline = { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
   readonly #faults: Fault[] = [];
@@ -110,7 +112,9 @@ export class ReportBuilder {
   build(): Report {
     const { newestNs, silences, silenceCount, uncleanStops } = this.timeline;
     const hasGaps =
-      silenceCount > 0 || Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind));
+      silenceCount > 0 ||
+      this.quarantined > 0 ||
+      Object.keys(this.findings).some((kind) => GAP_FINDINGS.has(kind));
     return {
       integrity: this.#faultCount === 0 ? "ok" : "broken",
       completeness: hasGaps ? "gaps" : "ok",

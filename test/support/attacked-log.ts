@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Test } from "tap";
 import type { Config } from "../../src/config/options.ts";
 import { silentLogger } from "../../src/core/logger.ts";
+import type { RowSource } from "../../src/core/verification.ts";
 import { otherPlaces } from "../../src/kept-rows.ts";
 import { TABLES } from "../../src/records/columns.ts";
 import { openStore, type StoreConnection } from "../../src/store-connection.ts";
@@ -111,12 +112,21 @@ export class AttackedLog {
     );
   }
 
+  /** The rows, as verification asks for them. */
+  rows(logId = this.#logId()): RowSource {
+    return new ClickHouseRowSource({ client: this.#writer, logId });
+  }
+
+  #logId(): string {
+    return readFileSync(join(this.data, "state/log-id"), "utf8").trim();
+  }
+
   /** What verification says. */
   verify(options: Partial<VerifyOptions> = {}): Promise<Report> {
-    const logId = readFileSync(join(this.data, "state/log-id"), "utf8").trim();
+    const logId = this.#logId();
     return verify({
       log: new DirectoryLogReader(join(this.data, "log")),
-      rows: new ClickHouseRowSource({ client: this.#writer, logId }),
+      rows: this.rows(logId),
       origin: this.#origin,
       keys: [this.key],
       logId,

@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -359,6 +360,31 @@ async function rowAttacks(t: Test, log: AttackedLog): Promise<void> {
     },
   );
 
+  await t.test("a row moved into quarantine is no fault, and a gap", async (t) => {
+    const [index] = await log.indexes("otel_logs");
+    const columns = TABLES.log.columns.map(({ name }) => `\`${name}\``).join(", ");
+    const [moved] = await log.query<{ row: string; logId: string }>(
+      `SELECT base64Encode(formatRow('RowBinary', ${columns})) AS row, LogId AS logId FROM otel_logs WHERE LeafIndex = ${index}`,
+    );
+    const path = join(log.data, "quarantine.jsonl");
+    const before = existsSync(path) ? readFileSync(path, "utf8") : "";
+    await log.sql(`ALTER TABLE otel_logs DELETE WHERE LeafIndex = ${index}`);
+    for (const [what, row, expected, completeness] of [
+      ["as it was sealed", moved!.row, [], "gaps"],
+      ["as another one", "AQM=", [["row_missing", index!, "otel_logs"]], "ok"],
+    ] as const) {
+      const line = { ...moved, row, time: "", table: "otel_logs", leafIndex: index, reason: "" };
+      writeFileSync(path, `${before}${JSON.stringify(line)}\n`);
+      await log.finds(t, expected, what);
+      // Without the findings, which are gaps of their own.
+      const rows = log.rows();
+      rows.findings = async () => ({});
+      t.equal((await log.verify({ rows })).completeness, completeness, what);
+    }
+    writeFileSync(path, before);
+    await log.restore("otel_logs");
+  });
+
   await t.test("two rows that swap their places, in one table and between two", async (t) => {
     const swap = (a: number, b: number): string =>
       `if(LeafIndex = ${a}, ${b}, if(LeafIndex = ${b}, ${a}, LeafIndex))`;
@@ -544,6 +570,20 @@ async function tableAttacks(t: Test, log: AttackedLog): Promise<void> {
       `CREATE VIEW findings AS SELECT * FROM kept_findings WHERE LeafIndex != ${row}`,
     );
     await log.finds(t, [["row_missing", row!, "findings"]], "that hides a row");
+    await log.restore("findings");
+  });
+
+  await t.test("a view that answers others otherwise is not found", async (t) => {
+    await log.sql(
+      "DROP TABLE findings SYNC",
+      `CREATE VIEW findings AS SELECT * REPLACE (if(currentUser() = 'writer', State, 'resolved') AS State) FROM kept_findings`,
+    );
+    const states = await log.query<{ state: string }>(
+      "SELECT DISTINCT State AS state FROM findings",
+    );
+    t.strictSame(states, [{ state: "resolved" }], "what the administrator sees");
+    await log.finds(t, [], "what verification sees");
+    await log.sql("DROP TABLE findings SYNC");
     await log.restore("findings");
   });
 }

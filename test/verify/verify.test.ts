@@ -1,6 +1,7 @@
 import t from "tap";
 import { MAX_FAULTS } from "../../src/verify/report.ts";
 import { check, expectFaults, forge, places } from "./expect-faults.ts";
+import type { BundleBatch } from "../../src/core/verification.ts";
 import { kindAt, MemoryLog, rowHash } from "./memory-log.ts";
 
 /** Time for rows to arrive, in tests where they do: so much that it never runs out. */
@@ -198,6 +199,48 @@ for (const distrustStore of [false, true]) {
     );
   });
 }
+
+t.test(
+  "a store that answers with the digests that are expected is found where rows are hashed here",
+  async (t) => {
+    const log = await MemoryLog.of(300);
+    const digests: BundleBatch[] = [];
+    for await (const batch of log.rows.bundles(0, 300)) digests.push(batch);
+    log.rows.bundles = async function* () {
+      yield* digests;
+    };
+    log.rows.find(7).name = "changed";
+    await expectFaults(t, log, []);
+    await expectFaults(t, log, [{ fault: "row_changed", leafIndex: 7 }], { distrustStore: true });
+  },
+);
+
+t.test("a table that was altered is a fault of its own kind", async (t) => {
+  for (const [of, fault] of [
+    ["rows", "row_missing"],
+    ["columns", "row_changed"],
+    ["checkpoints", "checkpoint_invalid"],
+  ] as const) {
+    const log = await MemoryLog.of(300);
+    log.rows.altered = [{ table: "spans", of, detail: "altered" }];
+    for (const distrustStore of [false, true])
+      await expectFaults(t, log, [{ fault, leafIndex: null, table: "spans", detail: "altered" }], {
+        distrustStore,
+      });
+  }
+});
+
+t.test("a LogId that row 0 does not give is a fault", async (t) => {
+  const log = await MemoryLog.of(300);
+  const logId = rowHash("row 0").toString("hex", 0, 8);
+  await expectFaults(t, log, [], { logId });
+  await expectFaults(
+    t,
+    log,
+    [{ fault: "row_changed", leafIndex: 0, detail: new RegExp(`"0{16}", .* gives "${logId}"`) }],
+    { logId: "0".repeat(16) },
+  );
+});
 
 t.test("a row beyond the tree was never sealed", async (t) => {
   const log = await MemoryLog.of(300);
