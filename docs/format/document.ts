@@ -205,10 +205,16 @@ ${leafSql(TABLES.control)}
 }
 
 function ownKinds(): string {
-  const controls = Object.entries(CONTROL_KINDS).flatMap(([kind, { comment, detail }]) => [
-    `| \`${kind}\` | | ${comment} |`,
-    ...Object.entries(detail).map(([key, meaning]) => `| | \`${key}\` | ${meaning} |`),
-  ]);
+  const row = ([key, meaning]: readonly [string, string]): string => `| | \`${key}\` | ${meaning} |`;
+  const totals = Object.keys(CONTROL_KINDS.stop.detail);
+  const controls = Object.entries(CONTROL_KINDS).flatMap(([kind, { comment, detail }]) => {
+    const own = Object.entries(detail).filter(([key]) => !totals.includes(key));
+    const hasTotals = totals.every((key) => key in detail);
+    return [
+      `| \`${kind}\` | ${hasTotals ? "the totals below" : ""} | ${comment} |`,
+      ...(hasTotals ? own : Object.entries(detail)).map(row),
+    ];
+  });
   const findings = Object.entries(FINDINGS).map(
     ([kind, { severity, isGap, sentence }]) => `| \`${kind}\` | ${severity} | ${isGap ? "yes" : ""} | ${sentence(2, "SUBJECT")} |`,
   );
@@ -219,6 +225,8 @@ Control records (\`ControlKind\`, and the keys that \`Detail\` may have). A read
 | kind | key of Detail | |
 | --- | --- | --- |
 ${controls.join("\n")}
+| totals | | [Heartbeats](heartbeats.md) says what they are for |
+${Object.entries(CONTROL_KINDS.stop.detail).map(row).join("\n")}
 
 Findings (\`FindingKind\`): one for each kind, subject and minute; a second row of the same three, \`State\` = \`resolved\`, ends it. Those that are gaps say that something is missing.
 

@@ -158,16 +158,11 @@ async function documentHolds(t: Test, log: AttackedLog): Promise<void> {
   const controls = await log.query<{ kind: string; keys: string[] }>(
     "SELECT ControlKind AS kind, groupUniqArrayArray(mapKeys(Detail)) AS keys FROM control_records GROUP BY kind",
   );
-  const kinds = controls.map(({ kind }) => kind);
-  t.strictSame(kinds.toSorted(), [
-    "deduplicated_batches",
-    "log_created",
-    "records_read",
-    "start",
-    "stop",
-  ]);
+  const kinds = new Set(controls.map(({ kind }) => kind));
+  for (const kind of ["deduplicated_batches", "log_created", "records_read", "start", "stop"])
+    t.ok(kinds.has(kind), kind);
   for (const { kind, keys } of controls) {
-    const declared = Object.keys(CONTROL_KINDS[kind as keyof typeof CONTROL_KINDS].detail);
+    const declared = Object.keys(CONTROL_KINDS[kind as keyof typeof CONTROL_KINDS]?.detail ?? {});
     t.strictSame(
       keys.filter((key) => !declared.includes(key)),
       [],
