@@ -1,11 +1,12 @@
-import { readFile as readFileWithCallback } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { bundlePrefix, formatTilePath, TILE_WIDTH, type TilePath } from "../tlog/tiles.ts";
 import { HASH_LENGTH } from "../tlog/merkle.ts";
 
-/** Takes 33 µs of CPU for a file in the page cache; that of node:fs/promises takes 50. There are two files for each 256 records. */
-const readFile = promisify(readFileWithCallback);
+/** The longest file of a log of ours is a bundle of 256 entries, 9,216 bytes. What stands behind this is not read: such a file is no tile. */
+const MAX_TILE_BYTES = 16 * 1024;
+/** A checkpoint has room for the signatures of some two hundred witnesses, ML-DSA-44 ones too. */
+const MAX_CHECKPOINT_BYTES = 1024 * 1024;
 
 /** Where the verifier gets the log from: C2SP tlog-tiles, wherever they lie. */
 export interface LogReader {
@@ -24,16 +25,17 @@ export class DirectoryLogReader implements LogReader {
   }
 
   async checkpoint(): Promise<string | null> {
-    const bytes = await readOrNull(join(this.#directory, "checkpoint"));
+    const bytes = readOrNull(join(this.#directory, "checkpoint"), MAX_CHECKPOINT_BYTES);
     return bytes === null ? null : bytes.toString("utf8");
   }
 
   async tile(path: TilePath): Promise<Uint8Array | null> {
-    const exact = await readOrNull(join(this.#directory, formatTilePath(path)));
+    const exact = readOrNull(join(this.#directory, formatTilePath(path)), MAX_TILE_BYTES);
     if (exact !== null || path.width === TILE_WIDTH) return exact;
     // The tile may have filled up, and its partial form been deleted, since the checkpoint was read.
-    const full = await readOrNull(
+    const full = readOrNull(
       join(this.#directory, formatTilePath({ ...path, width: TILE_WIDTH })),
+      MAX_TILE_BYTES,
     );
     if (full === null) return null;
     if (path.level !== "entries") return full.subarray(0, path.width * HASH_LENGTH);
@@ -45,13 +47,27 @@ export class DirectoryLogReader implements LogReader {
   }
 }
 
-async function readOrNull(path: string): Promise<Buffer | null> {
+/**
+ * The first `maxBytes` of a file; null when there is none.
+ * It blocks: 15 µs of CPU for a file in the page cache, where callbacks take 90 (measured), and there are two files for each 256 records.
+ */
+function readOrNull(path: string, maxBytes: number): Buffer | null {
+  let fd: number;
   try {
-    return await readFile(path);
+    fd = openSync(path, "r");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR") return null;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
     throw error;
+  }
+  try {
+    const bytes = Buffer.allocUnsafe(maxBytes);
+    return bytes.subarray(0, readSync(fd, bytes, 0, maxBytes, 0));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EISDIR") return null;
+    throw error;
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -2,10 +2,11 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -627,6 +628,9 @@ async function storedCheckpointAttacks(t: Test, log: AttackedLog, older: string)
 }
 
 /** Files below log/, and those beside it that verification reads. */
+/** A file of holes: it takes no room on the disk. */
+const LARGER_THAN_MEMORY = 2 ** 42;
+
 async function fileAttacks(t: Test, log: AttackedLog): Promise<void> {
   const logDirectory = join(log.data, "log");
   const file = (path: string): string => join(logDirectory, path);
@@ -724,6 +728,11 @@ async function fileAttacks(t: Test, log: AttackedLog): Promise<void> {
     mkdirSync(file(bundles[0]!));
     t.strictSame(namedFaults(await log.verify()), ["tile_missing,,"], "a directory");
     rmSync(file(bundles[0]!), { recursive: true });
+    writeFileSync(file(bundles[0]!), bytes);
+    truncateSync(file(bundles[0]!), LARGER_THAN_MEMORY);
+    const [fault, ...others] = namedFaults(await log.verify());
+    t.match(fault, /^entry_changed,/, "a file that is larger than memory");
+    t.strictSame(others, []);
     writeFileSync(file(bundles[0]!), bytes);
   });
 
