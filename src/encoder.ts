@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { MeshproofError } from "./core/errors.ts";
-import { KINDS } from "./core/kinds.ts";
+import { KINDS, type Kind } from "./core/kinds.ts";
 import type { RowSection } from "./core/rows.ts";
 import { Cursor, WireError } from "./core/wire.ts";
 import { ValueRange } from "./decode/any-value.ts";
@@ -8,6 +8,7 @@ import { type Envelope, indexRequest, readScope } from "./decode/envelope.ts";
 import { readLogRecord } from "./decode/logs.ts";
 import { readSpan } from "./decode/spans.ts";
 import type { Normaliser, ScopeTraits } from "./normalise/normaliser.ts";
+import type { RetentionRules } from "./normalise/retention-rules.ts";
 import { writeAccessRow } from "./records/access-row.ts";
 import { BufferPool } from "./records/buffer-pool.ts";
 import { TABLE_OF_KIND } from "./records/columns.ts";
@@ -24,6 +25,8 @@ import { LogView, SpanView } from "./records/views.ts";
 export interface EncoderOptions {
   readonly logId: string;
   readonly normaliser: Normaliser;
+  /** Without them all records are of the class of their request. */
+  readonly retentionRules?: RetentionRules | null;
   /** A row is at most this long; longer values are cut. */
   readonly maxRecordBytes: number;
   /** The rows of one request take at most this many bytes: a small body can repeat a large resource in every record. */
@@ -66,6 +69,29 @@ class Workspace {
     this.logs = new SectionBuilder(KINDS.log, pool);
     this.access = new SectionBuilder(KINDS.access, pool);
     this.spans = new SectionBuilder(KINDS.span, pool);
+  }
+}
+
+/** The heads of the rows of one kind in a request, by the number of their retention class; each is made when it is first needed. */
+class RowHeads {
+  readonly #logId: string;
+  readonly #kind: Kind;
+  readonly #received: ReceivedFields;
+  readonly #classes: readonly string[];
+  readonly #heads: RowHead[] = [];
+
+  constructor(logId: string, kind: Kind, received: ReceivedFields, rules: RetentionRules | null) {
+    this.#logId = logId;
+    this.#kind = kind;
+    this.#received = received;
+    this.#classes = rules?.classes ?? [received.retentionClass];
+  }
+
+  of(classNumber: number): RowHead {
+    return (this.#heads[classNumber] ??= new RowHead(this.#logId, this.#kind, {
+      ...this.#received,
+      retentionClass: this.#classes[classNumber]!,
+    }));
   }
 }
 
@@ -115,9 +141,14 @@ export class RequestEncoder {
     space: Workspace,
   ): Promise<EncodedRequest> {
     const { logId, normaliser, maxRecordBytes, maxEncodedBytes } = this.#options;
+    const { retentionRules = null } = this.#options;
     const isLogs = signal === "logs";
-    const mainHead = new RowHead(logId, isLogs ? KINDS.log : KINDS.span, received);
-    const accessHead = isLogs ? new RowHead(logId, KINDS.access, received) : mainHead;
+    const heads = new RowHeads(logId, isLogs ? KINDS.log : KINDS.span, received, retentionRules);
+    const accessHeads = isLogs
+      ? new RowHeads(logId, KINDS.access, received, retentionRules)
+      : heads;
+    let mainHead = heads.of(0);
+    let accessHead = accessHeads.of(0);
     const { cursor, value, values, scope, logs, access, spans } = space;
     let columns: ScopeColumns | undefined;
     let traits: ScopeTraits | undefined;
@@ -140,6 +171,7 @@ export class RequestEncoder {
         readScope(envelope, scopeNumber, scope);
         columns = encodeScope(scope, scopeNumber, values);
         if (isLogs) traits = normaliser.scope(scope);
+        if (retentionRules !== null) mainHead = heads.of(retentionRules.ofScope(scope));
       }
       const start = envelope.recordStart[i]!;
       const end = envelope.recordEnd[i]!;
@@ -156,6 +188,8 @@ export class RequestEncoder {
               dialect = normaliser.dialectName;
               dialectCount = 0;
             }
+            if (retentionRules !== null)
+              accessHead = accessHeads.of(retentionRules.ofAccess(normaliser.draft));
             writeAccessRow(
               section,
               accessHead,

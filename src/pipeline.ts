@@ -36,7 +36,7 @@ export interface PipelineParts {
   readonly observer: PipelineObserver;
 }
 
-/** Rows of configured retention classes come later; until a rule says otherwise a record is of this class. */
+/** What no rule of `processors.retention` gives another class is of this one. */
 export const DEFAULT_RETENTION_CLASS = "default";
 
 /** Envoy's access logger and tracer never send a batch twice, so two equal batches are two batches. */

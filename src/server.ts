@@ -21,7 +21,8 @@ import { DeduplicationWindow } from "./journal/deduplication.ts";
 import { Journal } from "./journal/journal.ts";
 import { sealKeyChanges } from "./key-changes.ts";
 import { Normaliser } from "./normalise/normaliser.ts";
-import { Pipeline } from "./pipeline.ts";
+import { RetentionRules } from "./normalise/retention-rules.ts";
+import { DEFAULT_RETENTION_CLASS, Pipeline } from "./pipeline.ts";
 import { createApiServer } from "./query/api.ts";
 import { createReceiver } from "./receive/otlp.ts";
 import { TABLES } from "./records/columns.ts";
@@ -122,7 +123,7 @@ async function build(
   closeAll: () => Promise<void>,
 ): Promise<RunningServer> {
   const { directory, max_size: journalBytes } = config.storage;
-  const { normalise, correlate, seal } = config.processors;
+  const { normalise, correlate, retention, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
   const { clickhouse } = config.exporters;
   const { api, health_check: healthCheck, tokens: tokenFile, verification } = config.extensions;
@@ -315,6 +316,10 @@ async function build(
   const encoder = new RequestEncoder({
     logId,
     normaliser,
+    retentionRules:
+      retention.rules.length === 0
+        ? null
+        : new RetentionRules(retention.rules, DEFAULT_RETENTION_CLASS),
     maxRecordBytes: normalise.max_record_size,
     maxEncodedBytes: Math.min(
       http.max_request_body_size * MAX_ENCODED_FACTOR,

@@ -1,11 +1,12 @@
 import { isAbsolute, relative, sep } from "node:path";
 import { isLoopback } from "../core/hosts.ts";
 import type { Config } from "./options.ts";
+import { show } from "./types.ts";
 import { formatEndpoint, formatSize, type Endpoint } from "./values.ts";
 
 /** Something wrong between options that are each right by themselves. */
 export interface Conflict {
-  readonly path: readonly string[];
+  readonly path: readonly (string | number)[];
   readonly message: string;
 }
 
@@ -193,12 +194,24 @@ function anchors(config: Config): Conflict[] {
 const CLASS_NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 
 function classes(config: Config): Conflict[] {
-  return Object.keys(config.exporters.clickhouse.retention)
+  const { retention } = config.exporters.clickhouse;
+  const unknown = config.processors.retention.rules.flatMap((rule, i) =>
+    Object.hasOwn(retention, rule.class)
+      ? []
+      : [
+          {
+            path: ["processors", "retention", "rules", i, "class"],
+            message: `expected a class of exporters.clickhouse.retention (${Object.keys(retention).join(", ")}), got ${show(rule.class)}`,
+          },
+        ],
+  );
+  const misnamed = Object.keys(config.exporters.clickhouse.retention)
     .filter((name) => !CLASS_NAME.test(name))
     .map((name) => ({
       path: [...CLICKHOUSE, "retention", name],
       message: "expected a class name of a-z, 0-9, _ and -, got another",
     }));
+  return [...misnamed, ...unknown];
 }
 
 /** What is allowed and yet worth a line in the log at start. */

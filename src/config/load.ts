@@ -1,5 +1,14 @@
 import { readFileSync } from "node:fs";
-import { isMap, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
+import {
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+} from "yaml";
 import { MeshproofError } from "../core/errors.ts";
 import { findConflicts } from "./checks.ts";
 import { expandEnvironment, type Environment } from "./expand.ts";
@@ -183,6 +192,13 @@ function find(
   let node: unknown = document.contents;
   let offset = 0;
   for (const [depth, part] of path.entries()) {
+    if (typeof part === "number") {
+      const item = isSeq(node) ? node.items[part] : undefined;
+      if (!isNode(item)) return { depth, offset };
+      offset = item.range?.[0] ?? offset;
+      node = item;
+      continue;
+    }
     if (!isMap(node)) return { depth, offset };
     const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === part);
     if (pair === undefined) return { depth, offset };

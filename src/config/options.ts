@@ -18,6 +18,7 @@ import {
   path,
   requiredPath,
   retention,
+  retentionRules,
   secret,
   size,
   storeEndpoint,
@@ -150,6 +151,14 @@ const signerOptions = (pathText: string, example?: string) => ({
   pin_file: option(path, "", "File whose first line is the PIN."),
 });
 
+const retentionClasses = section("Which records are of which retention class.", {
+  rules: option(
+    retentionRules,
+    [],
+    "Rules { class, namespace, service, path }; the first that fits gives a record its class, a class of exporters.clickhouse.retention. None fits: default. Rules with a path are for access records alone.",
+  ),
+});
+
 const seal = section("The Merkle log over all records, and its signed checkpoints.", {
   origin: option(
     // C2SP signed-note: a key name is not empty and has neither Unicode spaces nor plus.
@@ -269,7 +278,7 @@ const clickhouse = section("The store.", {
     "How long one statement may take before it is tried again.",
   ),
   retention: openSection(
-    "Retention by class; further classes are further keys. It decides how tables are partitioned; this version drops nothing.",
+    "How long the records of each class are kept; further classes are further keys, and processors.retention.rules says which records are of them.",
     {
       default: option(
         retention,
@@ -278,6 +287,22 @@ const clickhouse = section("The store.", {
       ),
     },
     retention,
+  ),
+  expiry: section(
+    "Drops records whose period is over, whole partitions (days or months) at a time; what is dropped is sealed first.",
+    {
+      interval: option(
+        duration(1_000, "of at least 1s"),
+        "1h",
+        "How often it is looked for, from the start on.",
+      ),
+      grace: option(
+        duration(0, "from 0s"),
+        "24h",
+        "After a period became shorter, nothing is dropped for so long: the log only says what would be.",
+      ),
+      dry_run: option(boolean, false, "Never drop; say in the log what would be dropped."),
+    },
   ),
   max_pending_bytes: option(
     size(MIB, "1MiB"),
@@ -312,6 +337,7 @@ export const configSchema = section("", {
   processors: section("What happens to records on their way.", {
     normalise,
     correlate,
+    retention: retentionClasses,
     seal,
   }),
   exporters: section("Where records go.", { clickhouse }),

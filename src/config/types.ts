@@ -133,6 +133,36 @@ export const retention: ValueType<Retention> = fromText(
   parseRetention,
 );
 
+/** A rule that gives records a retention class. An absent part matches everything; a pattern may end with `*`. */
+export interface RetentionRule {
+  readonly class: string;
+  readonly namespace?: string;
+  readonly service?: string;
+  readonly path?: string;
+}
+
+const RULE_KEYS: ReadonlySet<string> = new Set(["class", "namespace", "service", "path"]);
+const MAX_RULES = 1_000;
+/** An exact text, or a beginning with `*` behind it. */
+const PATTERN = /^[^*]+\*?$|^\*$/;
+
+function isRule(value: unknown): value is RetentionRule {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return (
+    Object.hasOwn(value, "class") &&
+    Object.entries(value).every(
+      ([key, item]) =>
+        RULE_KEYS.has(key) && typeof item === "string" && (key === "class" || PATTERN.test(item)),
+    )
+  );
+}
+
+export const retentionRules: ValueType<readonly RetentionRule[]> = {
+  expected: `a list of at most ${MAX_RULES} rules { class, namespace, service, path }, each pattern a text that may end with *`,
+  read: (value) =>
+    Array.isArray(value) && value.length <= MAX_RULES && value.every(isRule) ? value : undefined,
+};
+
 function list(expected: string, accepts: (item: string) => boolean): ValueType<readonly string[]> {
   return {
     expected: `a list of ${expected}`,

@@ -145,6 +145,41 @@ __proto__: { polluted: 1 }
   t.equal(({} as Record<string, unknown>)["polluted"], undefined);
 });
 
+t.test("retention rules name classes that there are, and a wrong one is placed", async (t) => {
+  const config = load(t, [
+    `processors: { retention: { rules: [{ class: pci, namespace: shop, path: /cards/* }, { class: default }] } }
+exporters: { clickhouse: { retention: { pci: 12 months }, expiry: { interval: 5m, grace: 0s, dry_run: true } } }`,
+  ]);
+  t.same(config.processors.retention.rules, [
+    { class: "pci", namespace: "shop", path: "/cards/*" },
+    { class: "default" },
+  ]);
+  t.same(config.exporters.clickhouse.expiry, { interval: 300_000, grace: 0, dry_run: true });
+  const text = `processors:
+  retention:
+    rules:
+      - { class: default, service: a }
+      - namespace: shop
+        class: pcl
+`;
+  t.same(problems(t, [text, "exporters: { clickhouse: { retention: { pci: 1 month } } }"]), [
+    '0.yaml:6:16: processors.retention.rules[1].class: expected a class of exporters.clickhouse.retention (default, pci), got "pcl"',
+  ]);
+  for (const rules of [
+    "all",
+    "[pci]",
+    "[{ namespace: shop }]",
+    "[{ class: default, path: a*b }]",
+    "[{ class: default, path: '' }]",
+    "[{ class: default, method: GET }]",
+    "[{ class: default, path: 7 }]",
+    `[${Array.from({ length: 1001 }, () => "{ class: default }").join(", ")}]`,
+  ])
+    t.match(problems(t, [`processors: { retention: { rules: ${rules} } }`]), [
+      /^0\.yaml:1:35: processors\.retention\.rules: expected a list of at most 1000 rules \{ class, namespace, service, path \}/,
+    ]);
+});
+
 t.test("broken YAML is placed, and so are files that are no map or cannot be read", async (t) => {
   t.match(problems(t, ["storage: [1\n"])[0], /^0\.yaml:\d+:\d+: expected YAML, got an error: /);
   t.match(
