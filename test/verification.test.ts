@@ -24,6 +24,8 @@ function report(changes: Partial<DirectoryReport> = {}): DirectoryReport {
     checkpoint: "",
     checked: { records: 400, tiles: 7, checkpoints: 3 },
     faults: [],
+    expired: 0,
+    erased: 0,
     faultCount: 0,
     findings: {},
     silences: [],

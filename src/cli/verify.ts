@@ -283,6 +283,18 @@ function print(
       `${checked.records} rows`,
       `${checked.tiles} tiles and bundles, ${checked.checkpoints} checkpoints`,
     ],
+    ...(report.expired === 0
+      ? []
+      : [
+          [
+            "Expired",
+            `${report.expired} rows`,
+            "dropped after their period, as sealed records say",
+          ],
+        ]),
+    ...(report.erased === 0
+      ? []
+      : [["Erased", `${report.erased} rows`, "erased on request, as sealed records say"]]),
   ]);
   if (faults.length > 0) output.line();
   for (const fault of faults.slice(0, SHOWN_FAULTS)) output.line(printable(describeFault(fault)));

@@ -77,6 +77,8 @@ export interface RowSource {
   leaves(table: string, from: number, to: number): AsyncIterable<LeafBatch>;
   /** The same rows, unhashed. */
   rowBytes(table: string, from: number, to: number): AsyncIterable<RowBatchBytes>;
+  /** The control records that say which rows were dropped on purpose. Absent where there are none. */
+  dropRecords?(): AsyncIterable<RowBatchBytes>;
   /** Rows of each table with the highest leaf indexes from `from` on, at most `limit`. */
   newest(table: string, from: number, limit: number): AsyncIterable<LeafBatch>;
   /** Signed notes of the `checkpoints` table for this log: the newest `limit`, and as many spread over the older ones; largest first. */

@@ -11,15 +11,19 @@ import {
 } from "../core/verification.ts";
 import { SHA256_BYTES } from "../core/sha256.ts";
 import { TABLES, type Table } from "../records/columns.ts";
+import { DROP_RECORD_KINDS } from "../records/drops.ts";
 import type { Parameters, StatementOptions, StoreClient } from "./client.ts";
 import { splitRecords, splitTexts } from "./answers.ts";
 import {
   bundleStatement,
+  controlRowStatement,
   leafStatement,
   NEWEST_CHECKPOINTS,
   newestStatement,
   OPEN_FINDINGS,
+  partitionLeafStatement,
   rowStatement,
+  selectedLeafStatement,
   SPREAD_CHECKPOINTS,
   type ShapedTable,
   strangerStatement,
@@ -84,6 +88,36 @@ export class ClickHouseRowSource implements RowSource {
     if (shaped === undefined) return;
     const statement = leafStatement(shaped);
     yield* leavesIn(this.#read(statement, from, to));
+  }
+
+  /** As `leaves`, of the rows in one partition. */
+  async *partitionLeaves(
+    table: string,
+    partition: string,
+    from: number,
+    to: number,
+  ): AsyncGenerator<LeafBatch> {
+    const shaped = await this.#there(table);
+    if (shaped === undefined) return;
+    yield* leavesIn(this.#read(partitionLeafStatement(shaped), from, to, { partition }));
+  }
+
+  /** As `leaves`, of the rows with these indexes, which ascend. */
+  async *selectedLeaves(table: string, indexes: readonly number[]): AsyncGenerator<LeafBatch> {
+    const shaped = await this.#there(table);
+    if (indexes.length === 0 || shaped === undefined) return;
+    const statement = selectedLeafStatement(shaped);
+    const [first, last] = [indexes[0]!, indexes.at(-1)!];
+    yield* leavesIn(this.#read(statement, first, last + 1, { indexes }));
+  }
+
+  async *dropRecords(): AsyncGenerator<RowBatchBytes> {
+    const shaped = await this.#there(TABLES.control.name);
+    if (shaped === undefined || shaped.shape.absent.has("ControlKind")) return;
+    const statement = controlRowStatement(shaped);
+    const answer = this.#read(statement, 0, Infinity, { kinds: DROP_RECORD_KINDS });
+    for await (const { numbers, texts } of splitTexts(answer))
+      yield { indexes: numbers, rows: texts };
   }
 
   async *newest(table: string, from: number, limit: number): AsyncGenerator<LeafBatch> {

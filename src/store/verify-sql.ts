@@ -39,6 +39,21 @@ export function leafStatement(shaped: ShapedTable): string {
   return `SELECT LeafIndex, SHA256(${rowExpression(shaped)}) FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE} FORMAT RowBinary`;
 }
 
+/** The same for the rows of one partition. */
+export function partitionLeafStatement(shaped: ShapedTable): string {
+  return `SELECT LeafIndex, SHA256(${rowExpression(shaped)}) FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE} AND _partition_id = {partition:String} FORMAT RowBinary`;
+}
+
+/** The same for rows that are named one by one. */
+export function selectedLeafStatement(shaped: ShapedTable): string {
+  return `SELECT LeafIndex, SHA256(${rowExpression(shaped)}) FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE} AND LeafIndex IN {indexes:Array(UInt64)} FORMAT RowBinary`;
+}
+
+/** LeafIndex and bytes of control records of some kinds. */
+export function controlRowStatement(shaped: ShapedTable): string {
+  return `SELECT LeafIndex, ${rowExpression(shaped)} FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE} AND ControlKind IN {kinds:Array(String)} ORDER BY LeafIndex FORMAT RowBinary`;
+}
+
 /** The same for the rows with the highest indexes. */
 export function newestStatement(shaped: ShapedTable): string {
   return `SELECT LeafIndex, SHA256(${rowExpression(shaped)}) FROM ${quoteIdentifier(shaped.table.name)} WHERE ${IN_RANGE}

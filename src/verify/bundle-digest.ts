@@ -12,6 +12,7 @@ const PART_LENGTH = 1 + ENTRY_LENGTH;
 export class BundleDigest {
   readonly digest = Buffer.alloc(HASH_LENGTH);
   readonly #parts = Buffer.alloc(TILE_WIDTH * PART_LENGTH);
+  readonly #some = Buffer.alloc(TILE_WIDTH * PART_LENGTH);
 
   constructor() {
     for (let i = 0; i < TILE_WIDTH; i++) this.#parts[i * PART_LENGTH] = i;
@@ -34,5 +35,24 @@ export class BundleDigest {
     const bytes = parts.subarray(first * PART_LENGTH, (first + to - from) * PART_LENGTH);
     sha256Into(bytes, this.digest, 0);
     return true;
+  }
+
+  /**
+   * The same without the leaves that have a number in `dropped`, one for each leaf of the window.
+   * Returns: how many leaves are left; -1 when an entry is not known.
+   */
+  computeWithout(window: LeafWindow, from: number, to: number, dropped: Uint32Array): number {
+    const parts = this.#some;
+    let count = 0;
+    for (let at = from - window.from; at < to - window.from; at++) {
+      const kind = window.kinds[at]!;
+      if (kind === NO_KIND || kind === UNKNOWN_LEAF) return -1;
+      if (dropped[at] !== 0) continue;
+      parts[count * PART_LENGTH] = (window.from + at) % TILE_WIDTH;
+      writeEntry(parts, count * PART_LENGTH + 1, kind, window.hashes, at * HASH_LENGTH);
+      count++;
+    }
+    sha256Into(parts.subarray(0, count * PART_LENGTH), this.digest, 0);
+    return count;
   }
 }

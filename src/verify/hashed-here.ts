@@ -13,6 +13,7 @@ export function hashedHere(rows: RowSource): RowSource {
       for await (const batch of rows.rowBytes(table, from, to)) yield hashBatch(batch);
     },
     rowBytes: (table, from, to) => rows.rowBytes(table, from, to),
+    ...(rows.dropRecords === undefined ? {} : { dropRecords: () => rows.dropRecords!() }),
     newest: (table, from, limit) => rows.newest(table, from, limit),
     checkpoints: (limit) => rows.checkpoints(limit),
     strangers: () => rows.strangers(),

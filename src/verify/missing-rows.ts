@@ -2,6 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Kind } from "../core/kinds.ts";
 import type { RowSource } from "../core/verification.ts";
 import { HASH_LENGTH } from "../tlog/merkle.ts";
+import { MissingRuns } from "./missing-runs.ts";
 import type { ReportBuilder } from "./report.ts";
 import { asBuffer, isSealed } from "./sealed-leaf.ts";
 import type { LeafWindow } from "./tree-check.ts";
@@ -32,6 +33,8 @@ interface Missing {
   readonly sealedKind: number;
   /** As in a LeafWindow. */
   readonly sealed: Buffer;
+  /** Its place among the rows of its table that should be there. */
+  readonly ordinal: number;
 }
 
 const POLL_MS = 250;
@@ -48,24 +51,32 @@ export class MissingRows {
   readonly #places: OtherPlaces;
   readonly #report: ReportBuilder;
   readonly #tables: ReadonlyMap<number, string>;
+  readonly #runs: MissingRuns;
   #waiting: Missing[] = [];
 
   constructor(rows: RowSource, places: OtherPlaces, report: ReportBuilder) {
     this.#rows = rows;
     this.#places = places;
     this.#report = report;
+    this.#runs = new MissingRuns(report);
     this.#tables = new Map(rows.tables.map(({ table, kind }) => [kind, table]));
   }
 
   /**
-   * Takes the leaves of `window` without a row, ascending. `storedThrough` is what it was before their tables were read: a row below is missing
+   * Takes the leaves of `window` without a row, ascending, and of each its place among the rows of its table. `storedThrough` is what it was before their tables were read: a row below is missing
    * for good. One above is looked for in the journal, then in its table again: a row is let go of there once it is here.
    */
-  async add(window: LeafWindow, indexes: readonly number[], storedThrough: number): Promise<void> {
-    const missing = indexes.map((leafIndex): Missing => {
+  async add(
+    window: LeafWindow,
+    indexes: readonly number[],
+    ordinals: readonly number[],
+    storedThrough: number,
+  ): Promise<void> {
+    const missing = indexes.map((leafIndex, i): Missing => {
       const at = leafIndex - window.from;
       const sealed = window.hashes.subarray(at * HASH_LENGTH, (at + 1) * HASH_LENGTH);
-      return { leafIndex, sealedKind: window.kinds[at]!, sealed: Buffer.from(sealed) };
+      const sealedKind = window.kinds[at]!;
+      return { leafIndex, sealedKind, sealed: Buffer.from(sealed), ordinal: ordinals[i]! };
     });
     const lost = await this.#without(missing, this.#places.quarantine);
     this.#report.quarantined += missing.length - lost.length;
@@ -86,10 +97,13 @@ export class MissingRows {
       for (const row of missing) if (row.leafIndex < storedThrough) this.#add(row);
     }
     for (const row of this.#waiting.splice(0)) this.#add(row);
+    this.#runs.finish();
   }
 
-  #add({ leafIndex, sealedKind }: Missing): void {
-    this.#report.add("row_missing", MISSING, leafIndex, this.#tables.get(sealedKind) ?? null);
+  #add({ leafIndex, sealedKind, ordinal }: Missing): void {
+    const table = this.#tables.get(sealedKind) ?? null;
+    this.#report.add("row_missing", MISSING, leafIndex, table);
+    if (table !== null) this.#runs.add(table, leafIndex, ordinal);
   }
 
   /** Those of `missing` that are neither in the journal nor, after that, in a table. */

@@ -19,7 +19,8 @@ import {
 
 /** LeafVersion, Kind and Salt: what every row begins with. */
 const MIN_ROW_BYTES = 1 + 1 + 16;
-const KIND_OFFSET = 1;
+/** Where a row's kind stands. */
+export const KIND_OFFSET = 1;
 
 /** What is said of all that one checkpoint proves. */
 export interface CheckedCheckpoint {

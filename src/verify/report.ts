@@ -38,6 +38,9 @@ export interface Report {
     readonly tiles: number;
     readonly checkpoints: number;
   };
+  /** Rows that are gone because their period was over, and because somebody had them erased, each named by a sealed record. */
+  readonly expired: number;
+  readonly erased: number;
   /** The first MAX_FAULTS faults, in the order in which they were found. */
   readonly faults: readonly Fault[];
   /** All faults, listed or not. */
@@ -87,6 +90,8 @@ export class ReportBuilder {
   checkpoints = 0;
   /** Rows that are sealed and lie in quarantine alone: nobody finds them who asks the tables, whether or not a finding says so. */
   quarantined = 0;
+  expired = 0;
+  erased = 0;
   findings: Readonly<Record<string, number>> = {};
   timeline: Timeline = { newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 };
   readonly #faults: Fault[] = [];
@@ -94,19 +99,28 @@ export class ReportBuilder {
   readonly #listed = new Set<string>();
   #faultCount = 0;
 
+  /** Returns the number of the fault in the list; -1 when it is there already, or the list is full. */
   add(
     fault: FaultKind,
     detail: string,
     leafIndex: number | null = null,
     table: string | null = null,
-  ): void {
+  ): number {
+    let number = -1;
     if (this.#faults.length < MAX_FAULTS) {
       const key = JSON.stringify([fault, leafIndex, table, detail]);
-      if (this.#listed.has(key)) return;
+      if (this.#listed.has(key)) return -1;
       this.#listed.add(key);
-      this.#faults.push({ fault, leafIndex, table, detail });
+      number = this.#faults.push({ fault, leafIndex, table, detail }) - 1;
     }
     this.#faultCount++;
+    return number;
+  }
+
+  /** Says more exactly what a listed fault is. */
+  amend(number: number, detail: string): void {
+    const fault = this.#faults[number];
+    if (fault !== undefined) this.#faults[number] = { ...fault, detail };
   }
 
   build(): Report {
@@ -121,6 +135,8 @@ export class ReportBuilder {
       treeSize: this.treeSize,
       checkpoint: this.checkpoint,
       checked: { records: this.records, tiles: this.tiles, checkpoints: this.checkpoints },
+      expired: this.expired,
+      erased: this.erased,
       faults: this.#faults,
       faultCount: this.#faultCount,
       findings: this.findings,

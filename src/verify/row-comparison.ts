@@ -63,6 +63,11 @@ export class RowComparison {
     return taken;
   }
 
+  /** Is the row there that was sealed? */
+  holds(leafIndex: number): boolean {
+    return this.#holds[leafIndex - this.#from] === 1;
+  }
+
   /** Reports what is wrong with the rows that are there, in the order of the log. Returns the indexes that have none, ascending. */
   report(report: ReportBuilder, counts: (bundle: number) => boolean): number[] {
     const missing: number[] = [];

@@ -18,6 +18,8 @@ import type { LogReader } from "./log-reader.ts";
 import type { OtherPlaces } from "./missing-rows.ts";
 import { type Report, ReportBuilder, SILENCE_MS } from "./report.ts";
 import { RowCheck } from "./row-check.ts";
+import { SealedDrops } from "./sealed-drops.ts";
+import { SignedTiles } from "./signed-tiles.ts";
 import { TreeCheck, type TreeVerdict } from "./tree-check.ts";
 
 /** What to verify, and what to trust: the origin and the keys that may have signed its checkpoints. */
@@ -93,6 +95,7 @@ class Verification {
   readonly #checkpoints: CheckpointCheck;
   readonly #rows: RowSource | null;
   readonly #rowCheck: RowCheck | null;
+  readonly #drops: SealedDrops | null;
   readonly #windowLeaves: number;
   #newest: Checkpoint | null = null;
   #verdict: TreeVerdict = "unknown";
@@ -105,7 +108,11 @@ class Verification {
     this.#report = report;
     this.#checkpoints = new CheckpointCheck(options, report);
     this.#rows = rows !== null && options.distrustStore === true ? hashedHere(rows) : rows;
-    this.#rowCheck = this.#rows === null ? null : new RowCheck(this.#rows, places, report);
+    this.#drops = this.#rows === null ? null : new SealedDrops(this.#rows, options.log, report);
+    this.#rowCheck =
+      this.#rows === null || this.#drops === null
+        ? null
+        : new RowCheck(this.#rows, places, report, this.#drops, () => this.#refreshDrops());
     this.#windowLeaves = windowLeaves;
   }
 
@@ -120,6 +127,7 @@ class Verification {
     if (newest === null) return;
     const first = Math.min(seen?.size ?? from, newest.size);
     this.#start = Math.floor(first / TILE_WIDTH) * TILE_WIDTH;
+    await this.#drops?.load(newest);
     const tree = await TreeCheck.open(log, this.#report, {
       start: this.#start,
       size: newest.size,
@@ -131,6 +139,7 @@ class Verification {
       if (to === Infinity) await this.#checkBeyond(rows, tree, deadline);
       await this.#rowCheck.settle(deadline);
       await this.#checkLogId(newest);
+      this.#drops?.finish();
       await this.#checkStrangers(rows);
       for (const { table, of, detail } of await rows.alterations())
         this.#report.add(ALTERED[of], detail, null, table);
@@ -150,6 +159,19 @@ class Verification {
     this.#newest = checkpoint;
     this.#report.checkpoint = note;
     return checkpoint;
+  }
+
+  /**
+   * Beside a running server rows expire while they are looked for. Their record was under a published checkpoint before they went, which may be newer than the
+   * one that all is checked against: then it has to continue it.
+   */
+  async #refreshDrops(): Promise<boolean> {
+    const { log, settleMs = 0 } = this.#options;
+    if (settleMs === 0 || this.#drops === null) return false;
+    const now = this.#checkpoints.open(await log.checkpoint(), "the log's newest checkpoint");
+    const { size, root } = this.#newest!;
+    if (now === null || !(await new SignedTiles(log, now).continues(size, root))) return false;
+    return this.#drops.load(now);
   }
 
   /** Checks the tree and its rows from where the last call ended to the end of `checkpoint`, or to `to`. */

@@ -45,7 +45,7 @@ export function newKey(origin = ORIGIN): { signer: NoteSigner; key: VerifierKey 
   return { signer, key: { name: origin, keyId: id, type: 1, publicKey } };
 }
 
-export function rowHash(name: string): Buffer {
+export function rowHash(name: string | Uint8Array): Buffer {
   return createHash("sha256").update(name).digest();
 }
 
@@ -57,12 +57,12 @@ export function kindAt(index: number): Kind {
 /** A row whose bytes are its name. */
 interface StoredRow {
   readonly index: number;
-  name: string;
+  name: string | Uint8Array;
 }
 
 /** The rows of a log, as a store would give them. */
 export class MemoryRows implements RowSource {
-  readonly tables = TABLES;
+  tables: RowSource["tables"] = TABLES;
   readonly rows: Record<string, StoredRow[]> = { spans: [], logs: [] };
   readonly stored: StoredCheckpoint[] = [];
   found: Record<string, number> = {};
@@ -138,6 +138,10 @@ export class MemoryRows implements RowSource {
     };
   }
 
+  async *dropRecords(): AsyncGenerator<RowBatchBytes> {
+    yield* this.rowBytes("control_records", 0, Infinity);
+  }
+
   async checkpoints(limit: number): Promise<StoredCheckpoint[]> {
     return this.stored.toSorted((a, b) => b.size - a.size).slice(0, limit);
   }
@@ -164,7 +168,7 @@ export class MemoryRows implements RowSource {
   async close(): Promise<void> {}
 
   #between(table: string, from: number, to: number): StoredRow[] {
-    return this.rows[table]!.filter(({ index }) => from <= index && index < to);
+    return (this.rows[table] ?? []).filter(({ index }) => from <= index && index < to);
   }
 
   *#hashed(rows: readonly StoredRow[]): Generator<LeafBatch> {
@@ -202,19 +206,38 @@ export class MemoryLog implements LogReader {
     return log;
   }
 
+  /** Seals and stores a control record. */
+  async control(row: Uint8Array): Promise<number> {
+    const index = this.size;
+    const { rows } = this.rows;
+    this.rows.tables = [...TABLES, { table: "control_records", kind: 6 }];
+    (rows["control_records"] ??= []).push({ index, name: row });
+    this.#push(encodeEntry(6, rowHash(row)));
+    await this.#publish(index + 1, index);
+    return index;
+  }
+
   /** Seals and stores rows until there are `size`; the row at `forged` is another one. */
   async grow(size: number, { store = true, forged = -1 } = {}): Promise<void> {
-    const firstBundle = Math.floor(this.size / TILE_WIDTH);
+    const before = this.size;
     for (let index = this.size; index < size; index++) {
       const entry = encodeEntry(
         kindAt(index),
         rowHash(index === forged ? "forged" : `row ${index}`),
       );
-      this.#entries.push(entry);
-      this.#builder.append(Buffer.from(leafHash(entry)), 0);
+      this.#push(entry);
       if (store) this.rows.add(index);
     }
-    for (let index = firstBundle; index * TILE_WIDTH < size; index++) {
+    await this.#publish(size, before);
+  }
+
+  #push(entry: Uint8Array): void {
+    this.#entries.push(entry);
+    this.#builder.append(Buffer.from(leafHash(entry)), 0);
+  }
+
+  async #publish(size: number, before: number): Promise<void> {
+    for (let index = Math.floor(before / TILE_WIDTH); index * TILE_WIDTH < size; index++) {
       const entries = this.#entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);
       this.put({ level: "entries", index, width: entries.length }, encodeBundle(entries));
     }

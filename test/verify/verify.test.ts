@@ -28,6 +28,8 @@ t.test("a whole log verifies at every kind of size, in one window and in several
         // The newest checkpoint, and the same one in the store.
         checked: { records: size, tiles: bundles * 2 + upper, checkpoints: 2 },
         faults: [],
+        expired: 0,
+        erased: 0,
         faultCount: 0,
         findings: {},
         silences: [],
@@ -537,7 +539,12 @@ t.test("of very many faults all are counted and the first are listed", async (t)
   const log = await MemoryLog.of(6000);
   log.rows.rows["logs"] = [];
   const report = await check(log, { windowLeaves: 4096 });
-  t.equal(report.faultCount, 4000);
+  t.equal(report.faultCount, 4001, "each row, and that they are gone together");
+  t.match(report.faults[256], {
+    fault: "expired_not_sealed",
+    leafIndex: 1,
+    detail: /^4000 rows in a row, records 1 to 5999, /,
+  });
   t.equal(report.faults.length, MAX_FAULTS);
   t.match(report.faults[0], { fault: "row_missing", leafIndex: 1, table: "logs" });
 });
