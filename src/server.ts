@@ -29,6 +29,7 @@ import { TABLES } from "./records/columns.ts";
 import { controlSection } from "./records/own-rows.ts";
 import { replaceFile } from "./seal/durable.ts";
 import { SealWatch } from "./seal-watch.ts";
+import { startRetention } from "./start-retention.ts";
 import { compareStored, openSealer } from "./sealing.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
 import { Quarantine } from "./store/quarantine.ts";
@@ -93,13 +94,14 @@ const KIND_OF_TABLE = new Map<string, KindName>(
 );
 
 /**
- * Builds every part from the configuration, from the store up to the ports, and starts to serve.
+ * Builds every part from the configuration, from the store up to the ports, and starts to serve. `now` is the clock by which records expire.
  * Throws: MeshproofError when a part cannot be opened; those that were open are closed again.
  */
 export async function startServer(
   config: Config,
-  { logger }: { logger: Logger },
+  options: { readonly logger: Logger; readonly now?: () => bigint },
 ): Promise<RunningServer> {
+  const { logger } = options;
   const closers: (() => Promise<unknown>)[] = [];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.splice(0).reverse()) {
@@ -109,7 +111,7 @@ export async function startServer(
     }
   };
   try {
-    return await build(config, logger, closers, closeAll);
+    return await build(config, options, closers, closeAll);
   } catch (error) {
     await closeAll();
     throw error;
@@ -118,7 +120,7 @@ export async function startServer(
 
 async function build(
   config: Config,
-  logger: Logger,
+  { logger, now = nowNanos }: { readonly logger: Logger; readonly now?: () => bigint },
   closers: (() => Promise<unknown>)[],
   closeAll: () => Promise<void>,
 ): Promise<RunningServer> {
@@ -425,6 +427,23 @@ async function build(
     logger,
   });
   metrics.observeVerification(() => scheduled.readings());
+
+  const retentionJob = startRetention({
+    config,
+    store,
+    tables,
+    logId,
+    journal,
+    sealer,
+    writer,
+    release: () => release(),
+    ledger,
+    metrics,
+    logger,
+    now,
+  });
+  closers.push(() => retentionJob.stop());
+
   const checks = () => [
     scheduled.check(),
     {
@@ -481,6 +500,7 @@ async function build(
         );
       },
     },
+    erasures: retentionJob,
     onRefused: ({ code }) => metrics.readRefused(code),
     logStatus: () => ({
       origin: seal.origin,

@@ -69,29 +69,44 @@ export class ApiClient {
    * Throws: what the API answers; UNAVAILABLE when it cannot be reached, is no meshproof, or says too much or nothing.
    */
   async json(path: string, query: Query = {}): Promise<Record<string, unknown>> {
-    const text = await this.text(path, query);
+    return this.#object(path, await this.text(path, query));
+  }
+
+  /** What a POST of `body` as JSON to `path` is answered. Throws: as `json` does. */
+  async post(path: string, body: unknown): Promise<Record<string, unknown>> {
+    return this.#object(path, this.#checked(path, await this.#ask(path, {}, JSON.stringify(body))));
+  }
+
+  /** The text at `path`. Throws: as `json` does. */
+  async text(path: string, query: Query = {}): Promise<string> {
+    return this.#checked(path, await this.#ask(path, query));
+  }
+
+  #object(path: string, text: string): Record<string, unknown> {
     const answer = parseObject(text);
     if (answer !== undefined) return answer;
     throw this.#unexpected(path, "a JSON object", printable(JSON.stringify(text.slice(0, 40))));
   }
 
-  /** The text at `path`. Throws: as `json` does. */
-  async text(path: string, query: Query = {}): Promise<string> {
-    const { status, body } = await this.#get(path, query);
-    if (status === 200) return body;
+  #checked(path: string, { status, body }: { status: number; body: string }): string {
+    if (status === 200 || status === 202) return body;
     const { code, message } = (parseObject(body)?.["error"] ?? {}) as Record<string, unknown>;
     if (typeof code !== "string" || typeof message !== "string")
       throw this.#unexpected(path, "an answer of meshproof's API", `HTTP status ${status}`);
     throw new MeshproofError(knownCode(code, status), this.#describe(message, status));
   }
 
-  #get(path: string, query: Query): Promise<{ status: number; body: string }> {
+  #ask(path: string, query: Query, sent?: string): Promise<{ status: number; body: string }> {
     const { token, tls, timeoutMs = TIMEOUT_MS } = this.#options;
     const url = new URL(path, this.url);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, value);
     const settings: RequestOptions = {
+      method: sent === undefined ? "GET" : "POST",
       headers: {
+        ...(sent === undefined
+          ? {}
+          : { "content-type": "application/json", "content-length": Buffer.byteLength(sent) }),
         accept: "application/json, text/plain",
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
@@ -123,7 +138,7 @@ export class ApiClient {
           ? requestTls(url, { ...settings, ...tls }, take)
           : requestPlain(url, settings, take);
       request.on("error", fail);
-      request.end();
+      request.end(sent);
     });
   }
 

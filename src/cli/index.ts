@@ -239,6 +239,28 @@ Examples:
       finish(await (await import("./trace.ts")).trace(id, options, context)),
     );
 
+  withApi(
+    program
+      .command("erase")
+      .description("erase records for good; the log keeps their hashes and says who had it done")
+      .option("--records <leaf indexes>", "records by their place in the log: '12 100-199'")
+      .option("--principal <name>", "access records of this end user, actor or peer")
+      .requiredOption("--reason <text>", "why; it is sealed and stays, so name no person in it")
+      .option("--yes", "do it; without this the rows are counted and nothing is erased")
+      .option("--no-wait", "return when it is sealed, not when the rows are gone"),
+  )
+    .addHelpText(
+      "after",
+      `
+First a control record is sealed that names the rows by leaf index and hash, who asked and why; then the rows are deleted and the parts that held them
+removed from the disk. All other proofs stay valid, and meshproof verify counts the rows as erased. Where tokens are configured, this takes one of the role admin.
+
+Examples:
+  $ meshproof erase --principal jane@example.com --reason "request 4711"
+  $ meshproof erase --records "1206 1210-1250" --reason "request 4711" --yes`,
+    )
+    .action(async (options) => finish(await (await import("./erase.ts")).erase(options, context)));
+
   withConfig(program.command("prove"))
     .description("write proofs of records that others can check without this machine")
     .argument(

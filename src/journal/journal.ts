@@ -50,6 +50,7 @@ export class Journal {
   readonly #segments: Segment[];
   #active: ActiveSegment;
   #activeSinceMs: number;
+  #isTurning = false;
   #nextIndex: number;
   #diskBytes = 0;
   /** Released segments that the next ones are written over. */
@@ -186,6 +187,11 @@ export class Journal {
     return { placed, durable: promise };
   }
 
+  /** The next frame begins a segment, so that `release` can free all before it. */
+  beginSegment(): void {
+    this.#isTurning = true;
+  }
+
   /**
    * Durable frames in order, from the one that holds `fromIndex` to the last one there is when the reader gets that far.
    * A frame without rows, kept for its deduplication key and for what findings say of it, is passed over but for `rowless`.
@@ -302,6 +308,7 @@ export class Journal {
     const { size, firstIndex, endIndex } = this.#active.segment;
     if (endIndex === firstIndex) return false; // a segment after it would have the same name
     return (
+      this.#isTurning ||
       size + length > this.#segmentBytes ||
       this.#clock() - this.#activeSinceMs >= this.#segmentAgeMs
     );
@@ -313,6 +320,7 @@ export class Journal {
     const created = await createSegment(this.#files, directory, firstIndex, this.#spares.pop());
     this.#active = { ...created, keys: new KeyList() };
     this.#activeSinceMs = this.#clock();
+    this.#isTurning = false;
     this.#segments.push(created.segment);
     this.#diskBytes += created.segment.size;
     await this.#files.close(full.fd);

@@ -3,6 +3,7 @@ import type { MeshproofError } from "../core/errors.ts";
 import { createHttpServer } from "../core/http.ts";
 import type { HttpServer } from "../core/http.ts";
 import type { ListenerOptions } from "../core/listener.ts";
+import { type Erasures, registerErasureRoutes } from "./erasure-routes.ts";
 import { registerLogRoutes } from "./log-routes.ts";
 import { registerRecordRoutes, type RecordRoutesOptions } from "./record-routes.ts";
 
@@ -79,13 +80,16 @@ export interface ApiOptions extends ListenerOptions {
   readonly publicLog: boolean;
   readonly logStatus: () => LogStatus;
   readonly records: Omit<RecordRoutesOptions, "logger">;
+  /** Absent: no route erases anything. */
+  readonly erasures?: Erasures;
   /** Told of each request that was answered with an error, also of those that are not sealed as reads. */
   readonly onRefused?: ((error: MeshproofError) => void) | undefined;
 }
 
 /** The read side: the log's tiles and the API. Not listening yet; further routes may be added first. Throws: CONFIG_INVALID. */
 export function createApiServer(options: ApiOptions): HttpServer {
-  const { tokens, logDirectory, publicLog, logStatus, records, onRefused, ...listener } = options;
+  const { tokens, logDirectory, publicLog, logStatus, records, erasures, onRefused, ...listener } =
+    options;
   const server = createHttpServer({
     ...listener,
     onRefused: (error) => onRefused?.(error),
@@ -96,5 +100,6 @@ export function createApiServer(options: ApiOptions): HttpServer {
     reply.header("cache-control", "no-store").send(logStatus());
   });
   registerRecordRoutes(server.routes, { ...records, logger: options.logger });
+  if (erasures !== undefined) registerErasureRoutes(server.routes, erasures);
   return server;
 }

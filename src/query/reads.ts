@@ -122,7 +122,8 @@ export class Reads {
   }
 }
 
-function callerOf({ caller, socket }: HttpRequest): ReadDetail {
+/** Who asks, for the sealed record of it. */
+export function callerOf({ caller, socket }: HttpRequest): ReadDetail {
   return {
     caller: caller?.name ?? "",
     auth: caller?.auth ?? "none",

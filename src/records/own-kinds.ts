@@ -38,6 +38,16 @@ const TOTALS = {
   ntp_at: "when that was, RFC 3339, or empty",
 } as const;
 
+/** Rows that a record about a drop names. */
+const NAMED_ROWS = {
+  table: "table of the rows",
+  leaves:
+    "leaf indexes as ascending runs, such as 0-99 105; of the leaves in them those of the table's kind are meant",
+  count: "how many rows that are",
+  sha256:
+    "SHA-256 over LeafIndex (UInt64, little endian) and SHA-256(row) of each, ascending; lower-case hex",
+} as const;
+
 export const CONTROL_KINDS = {
   log_created: {
     comment: "Row 0 of every log",
@@ -99,6 +109,52 @@ export const CONTROL_KINDS = {
       parameters: "its parameters, as JSON",
       rows: "records that were given out",
       error: "code of the answer, where it was none",
+    },
+  },
+  retention_changed: {
+    comment: "The retention periods are others than those that were sealed last",
+    detail: {
+      "period.CLASS": "how long records of the class are kept from now on",
+      "days.CLASS": "the same in days",
+      "before.CLASS": "how long they were kept before",
+      shortened: "true where one became shorter, or is new",
+    },
+  },
+  expired: {
+    comment: "Rows whose period is over are about to be dropped",
+    detail: {
+      ...NAMED_ROWS,
+      partition: "their partition: yyyymm or yyyymmdd",
+      partition_id: "what ClickHouse calls it",
+      class: "their retention class; empty for links and findings",
+      period: "how long it is kept",
+    },
+  },
+  expiry_finished: {
+    comment: "They were dropped",
+    detail: {
+      table: "table of the rows",
+      partition_id: "as in the records that name them",
+      records: "leaf indexes of these records",
+    },
+  },
+  erased: {
+    comment: "Rows are about to be erased, because somebody had it done",
+    detail: {
+      ...NAMED_ROWS,
+      reason: "why, in the words of who had it done",
+      selected_by: "principal or leaf indexes",
+      caller: "name of the token or certificate",
+      auth: "how the caller proved it: token, mtls, none",
+      role: "role of the caller",
+      address: "address that the request came from",
+    },
+  },
+  erasure_finished: {
+    comment: "They are gone, from the disk too",
+    detail: {
+      table: "table of the rows",
+      records: "leaf indexes of the records that name them",
     },
   },
   key_rotated: {

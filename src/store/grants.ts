@@ -10,7 +10,7 @@ export const ROLES = {
 
 /**
  * The statements that make the three roles on a remote server, as the embedded one has them as users:
- * `admin` creates tables and drops expired partitions, `writer` inserts and reads but changes nothing, `reader` (Grafana, people) reads within limits.
+ * `admin` creates tables, drops expired partitions and erases, `writer` inserts and reads but changes nothing, `reader` (Grafana, people) reads within limits.
  * They name no password and no user.
  */
 export function grantStatements({
@@ -27,6 +27,9 @@ export function grantStatements({
     ...Object.values(ROLES).map((role) => `CREATE ROLE IF NOT EXISTS ${role}${on}`),
     `GRANT${on} CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER TABLE, DROP TABLE, TRUNCATE, OPTIMIZE, SELECT, INSERT, SHOW ON ${everything} TO ${ROLES.admin}`,
     `GRANT${on} SELECT ON system.columns TO ${ROLES.admin}, ${ROLES.writer}`,
+    // Which partitions are over, and whether a deletion has come to its end.
+    `GRANT${on} SELECT ON system.parts TO ${ROLES.admin}`,
+    `GRANT${on} SELECT ON system.mutations TO ${ROLES.admin}`,
     `GRANT${on} INSERT, SELECT ON ${everything} TO ${ROLES.writer}`,
     // To see that an INSERT whose connection was lost has come to its end.
     `GRANT${on} SELECT ON system.processes TO ${ROLES.writer}`,

@@ -97,6 +97,10 @@ export class Metrics {
     "meshproof_quarantined_rows",
     "Rows that ClickHouse refused and that were put into the quarantine file.",
   );
+  readonly #dropped = this.#counter(
+    "meshproof_dropped_rows",
+    "Rows that were dropped from ClickHouse on purpose, by table and reason: expired or erased.",
+  );
   readonly #links = this.#counter(
     "meshproof_links",
     "Links made between access records and spans, by rule.",
@@ -221,6 +225,10 @@ export class Metrics {
       },
       gauges.map(({ gauge }) => gauge),
     );
+  }
+
+  rowsDropped(reason: "expired" | "erased", table: string, rows: number): void {
+    this.#dropped.add(rows, { reason, table });
   }
 
   /** Registers where the gauges are read from, at each scrape. Called once, when every part stands. */

@@ -1,6 +1,7 @@
 import clockJump from "./clock-jump.ts";
 import correlationOverflow from "./correlation-overflow.ts";
 import type { FindingDefinition } from "./define.ts";
+import expiryRefused from "./expiry-refused.ts";
 import integrityBroken from "./integrity-broken.ts";
 import quarantined from "./quarantined.ts";
 import refusedBatch from "./refused-batch.ts";
@@ -14,6 +15,7 @@ import witnessConflict from "./witness-conflict.ts";
 export const FINDINGS = {
   clock_jump: clockJump,
   correlation_overflow: correlationOverflow,
+  expiry_refused: expiryRefused,
   integrity_broken: integrityBroken,
   quarantined,
   refused_batch: refusedBatch,
