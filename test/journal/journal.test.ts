@@ -252,6 +252,26 @@ t.test("rows leave the journal after a while even where a segment never fills", 
   await journal.close();
 });
 
+t.test("rows leave the journal at once where the next frame is to begin a segment", async (t) => {
+  const journal = await Journal.open(options({ fileSystem: new MemoryFileSystem() }));
+  journal.beginSegment();
+  for (let n = 0; n < 2; n++) await journal.append(makeBatch(n), makeMeta(n)).durable;
+  await journal.release(3);
+  t.equal(
+    journal.firstIndex,
+    3,
+    "an empty segment is not followed by another: the second frame begins one",
+  );
+  journal.beginSegment();
+  await journal.release(6);
+  t.equal(journal.firstIndex, 3, "nothing happens before a frame comes");
+  await journal.append(makeBatch(2), makeMeta(2)).durable;
+  await journal.append(makeBatch(3), makeMeta(3)).durable;
+  await journal.release(12);
+  t.equal(journal.firstIndex, 6);
+  await journal.close();
+});
+
 t.test(
   "frames without rows fill a segment past its bound, since the next one would bear the same name",
   async (t) => {
