@@ -494,13 +494,13 @@ t.test("a stranger's path, from the first record to the verdict", { skip }, asyn
         2,
       );
       t.equal(findings[0]!["Subject"], "127.0.0.1");
-      await waitForCount(server, "SELECT count() FROM control_records", 5);
+      await waitForCount(server, "SELECT count() FROM control_records", 6);
       const control = await storedRows(server, "control_records");
       t.same(
         control.map((row) => row["ControlKind"]),
-        ["log_created", "start", "deduplicated_batches", "stop", "start"],
+        ["log_created", "start", "retention_changed", "deduplicated_batches", "stop", "start"],
       );
-      t.same(control[2]!["Detail"], [["count", "2"]]);
+      t.same(control[3]!["Detail"], [["count", "2"]]);
     },
   );
 
