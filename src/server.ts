@@ -394,6 +394,7 @@ async function build(
     await witnessFindings.idle();
     await housekeeping.stop();
     await sealer.checkpoint();
+    await sealer.settle(); // while the journal can still let go of what it held for this
     await sealer.askWitnesses();
     // A store that has been down for a while is not worth waiting for: the journal keeps what it lacks.
     await writer.drain(isStoreFailing() ? FAILING_STORE_GRACE_MS : STORE_GRACE_MS);

@@ -1,3 +1,4 @@
+import { inStep } from "../core/durable-steps.ts";
 import { MeshproofError } from "../core/errors.ts";
 import { countRows, type PlacedBatch, type RowBatch } from "../core/rows.ts";
 import { isStorageFull, nodeFileSystem, writeAll, type FileSystem } from "./files.ts";
@@ -208,23 +209,16 @@ export class Journal {
 
   /**
    * Deletes the segments whose rows all have an index below `belowIndex`, oldest first, or keeps one or two for a minute to be written over;
-   * the active one stays, since it says which index comes next. When it resolves, this is durable.
+   * the active one stays, since it says which index comes next. When it resolves, this is durable. After `close` nothing goes any more.
    */
   release(belowIndex: number): Promise<void> {
+    if (this.#closing !== null) return this.#releasing;
     this.#releasing = this.#releasing.then(async () => {
       if (this.#failure !== null) throw this.#failure;
       try {
-        for (
-          let oldest = this.#segments[0]!;
-          oldest !== this.#active.segment && oldest.endIndex <= belowIndex;
-          oldest = this.#segments[0]!
-        ) {
-          await this.#putAway(oldest);
-          // One by one: a crash must not leave a gap between segments.
-          await this.#files.syncDirectory(this.#options.directory);
-          this.#segments.shift();
-          this.#diskBytes -= oldest.size;
-        }
+        const oldest = this.#segments[0]!;
+        if (oldest !== this.#active.segment && oldest.endIndex <= belowIndex)
+          await inStep("release_segments", () => this.#release(belowIndex));
       } catch (cause) {
         throw this.#fail(cause);
       }
@@ -251,6 +245,20 @@ export class Journal {
       }
     })();
     return this.#closing;
+  }
+
+  async #release(belowIndex: number): Promise<void> {
+    for (
+      let oldest = this.#segments[0]!;
+      oldest !== this.#active.segment && oldest.endIndex <= belowIndex;
+      oldest = this.#segments[0]!
+    ) {
+      await this.#putAway(oldest);
+      // One by one: a crash must not leave a gap between segments.
+      await this.#files.syncDirectory(this.#options.directory);
+      this.#segments.shift();
+      this.#diskBytes -= oldest.size;
+    }
   }
 
   /** Takes a released segment out of the journal: its name goes, its blocks may stay for the next segment. */
@@ -283,20 +291,16 @@ export class Journal {
           if (this.#isFullFor(this.#waiting[0]!))
             await this.#rotate(this.#waiting[0]!.placed.firstIndex);
           group = this.#nextGroup();
-          await writeAll(
-            this.#files,
-            this.#active.fd,
-            this.#pieces(group),
-            this.#active.segment.size,
-          );
+          await inStep("write_frames", () => this.#write(group));
         } catch (error) {
           if (!isStorageFull(error)) throw error;
           await this.#refuseWaiting(error);
           continue;
         }
-        await this.#files.datasync(this.#active.fd);
+        await inStep("sync_frames", () => this.#files.datasync(this.#active.fd));
         this.#options.onSynced?.((performance.now() - started) / 1000);
-        if (this.#failure === null) this.#commit(group); // else a release failed meanwhile, and the group was refused
+        // Else a release failed meanwhile, and the group was refused.
+        if (this.#failure === null) await inStep("acknowledge", async () => this.#commit(group));
       }
     } catch (cause) {
       this.#fail(cause);
@@ -334,6 +338,11 @@ export class Journal {
     while (frames < this.#waiting.length && bytes + this.#waiting[frames]!.length <= room)
       bytes += this.#waiting[frames++]!.length;
     return this.#waiting.slice(0, frames);
+  }
+
+  #write(group: readonly WaitingFrame[]): Promise<void> {
+    const { fd, segment } = this.#active;
+    return writeAll(this.#files, fd, this.#pieces(group), segment.size);
   }
 
   #pieces(group: readonly WaitingFrame[]): Uint8Array[] {

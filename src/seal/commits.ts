@@ -1,3 +1,4 @@
+import { inStep } from "../core/durable-steps.ts";
 import type { FilesProgress } from "./log-files.ts";
 import {
   type KeyChange,
@@ -72,17 +73,14 @@ export class Commits {
     const previousSize = this.signedSize;
     const { size } = checkpoint;
     const sizes = { size, previousSize };
-    await this.#write(
-      checkpoint,
-      progress,
-      extendPeriods(this.#keys, this.#signers, sizes, this.#keyRecords),
-    );
+    const keys = extendPeriods(this.#keys, this.#signers, sizes, this.#keyRecords);
+    await inStep("commit", () => this.#write(checkpoint, progress, keys));
     this.#previousSize = previousSize;
   }
 
   /** Writes the record again with how far the files are durable by now. */
   async recordProgress(progress: FilesProgress): Promise<void> {
-    await this.#write(this.#signed!, progress, this.#keys);
+    await inStep("record_durable", () => this.#write(this.#signed!, progress, this.#keys));
   }
 
   async #write(

@@ -1,3 +1,4 @@
+import { inStep } from "../core/durable-steps.ts";
 import { tilesFilled } from "../tlog/tiles.ts";
 import type { LogStore, TileBuffer, TileFiles } from "./tile-store.ts";
 
@@ -51,7 +52,7 @@ export class LogFiles {
   async write(files: TileBuffer): Promise<void> {
     if (files.length > 0) this.#unwritten.push(files.take());
     while (this.#unwritten.length > 0) {
-      await this.#store.write(this.#unwritten[0]!);
+      await inStep("write_tiles", () => this.#store.write(this.#unwritten[0]!));
       files.recycle(this.#unwritten.shift()!);
     }
   }
@@ -59,8 +60,7 @@ export class LogFiles {
   /** Begins to make the files of the tree of `size` durable; they are written. Does nothing while that is under way. */
   startSync(size: number, onError: (error: unknown) => void): void {
     if (this.#syncing !== null || size <= this.#syncedThrough) return;
-    this.#syncing = this.#store
-      .sync()
+    this.#syncing = inStep("sync_tiles", () => this.#store.sync())
       .then(() => {
         this.#syncedThrough = size;
       }, onError)
@@ -82,7 +82,7 @@ export class LogFiles {
     const through = Math.min(this.#durableThrough, readSize);
     if (through <= this.#prunedThrough) return;
     const paths = [...tilesFilled(this.#prunedThrough, through)];
-    if (paths.length > 0) await this.#store.removePartials(paths);
+    if (paths.length > 0) await inStep("prune_tiles", () => this.#store.removePartials(paths));
     this.#prunedThrough = through;
   }
 }

@@ -1,3 +1,4 @@
+import { inStep } from "../core/durable-steps.ts";
 import type { Logger } from "../core/logger.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { VerifierKey } from "../tlog/note.ts";
@@ -128,7 +129,7 @@ export class Publication {
   }
 
   async #publish(checkpoint: SignedCheckpoint): Promise<void> {
-    await this.#store.publish(checkpoint.note);
+    await inStep("publish", () => this.#store.publish(checkpoint.note));
     this.#published = checkpoint;
     this.#anchor?.write(checkpoint.note);
     this.#options.onPublished?.(checkpoint);

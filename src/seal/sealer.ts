@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { equalBytes } from "../core/bytes.ts";
+import { inStep } from "../core/durable-steps.ts";
 import { MeshproofError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { PlacedBatch } from "../core/rows.ts";
@@ -288,6 +289,11 @@ export class Sealer {
     return this.#steps.run(() => this.#checkpoint());
   }
 
+  /** Resolves when everything that is signed is durable, and on record as such. */
+  settle(): Promise<void> {
+    return this.#steps.run(() => this.#settle());
+  }
+
   /** A tile or entry bundle, null when there is none; a partial one also after it was deleted in favour of the full one. */
   read(path: TilePath): Promise<Uint8Array | null> {
     return this.#store.read(path);
@@ -323,7 +329,7 @@ export class Sealer {
       if (wasRunning && this.#steps.failure === null) {
         await this.checkpoint();
         await this.#publication.askWitnesses();
-        await this.#steps.run(() => this.#settle());
+        await this.settle();
       }
     } catch (error) {
       // After a fatal error there is nothing to add: it was reported when it happened.
@@ -383,7 +389,7 @@ export class Sealer {
     this.#log.addPartials();
     await this.#writeFiles();
     const { origin } = this.#options;
-    const note = await signInTime({ origin, size, root }, this.#signers);
+    const note = await inStep("sign", () => signInTime({ origin, size, root }, this.#signers));
     await this.#commit((progress) => this.#commits.commit({ size, root, note }, progress));
     this.#options.onSigned?.(size);
     if (this.#isPutOff) this.#options.logger.info({ size }, "checkpoints are made again");
@@ -433,7 +439,6 @@ export class Sealer {
     this.#startSync();
   }
 
-  /** Waits until everything that is signed is durable, and on record as such. */
   async #settle(): Promise<void> {
     while (this.durableThrough < this.signedSize && this.#steps.failure === null) {
       await this.#recordDurable();

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { inStep } from "../core/durable-steps.ts";
 import type { Kind } from "../core/kinds.ts";
 import type { Logger } from "../core/logger.ts";
 import { ROW_PREFIX_LENGTH } from "../core/rows.ts";
@@ -161,7 +162,8 @@ class TableInsert {
     try {
       const token = deduplicationToken(logId, this.#table.name, rows, this.#generation);
       const queryId = `${this.#queryIdPrefix}${firstLeaf(rows)}-${randomBytes(6).toString("hex")}`;
-      await store.insert(this.#table, chunksOf(rows), { token, queryId, signal });
+      const options = { token, queryId, signal };
+      await inStep("insert_rows", () => store.insert(this.#table, chunksOf(rows), options));
       failed = false;
     } finally {
       onAttempt({

@@ -1,0 +1,185 @@
+import "./support/faults/hooks.ts";
+import { basename, join } from "node:path";
+import t, { type Test } from "tap";
+import type { DurableStep } from "../src/core/durable-steps.ts";
+import { type Fate, Life, type Operation } from "./support/faults/life.ts";
+
+// Behind the hooks, so that what they import stands on the disk in memory.
+const { DURABLE_STEPS } = await import("../src/core/durable-steps.ts");
+const { DurablePath, World } = await import("./support/faults/durable-path.ts");
+const { hashOf } = await import("./support/faults/warehouse.ts");
+type DurablePath = InstanceType<typeof DurablePath>;
+type World = InstanceType<typeof World>;
+const { seeded } = await import("./journal/fixture.ts");
+const { ORIGIN } = await import("./seal/fixture.ts");
+const { TreeBuilder } = await import("../src/tlog/builder.ts");
+const { encodeEntry } = await import("../src/tlog/entry.ts");
+const { leafHash } = await import("../src/tlog/merkle.ts");
+const { parseVerifierKey } = await import("../src/tlog/note.ts");
+const { DirectoryLogReader } = await import("../src/verify/log-reader.ts");
+const { verify } = await import("../src/verify/verify.ts");
+
+/** The whole durable path together: the real journal, sealer with its tile files, and writer, on a disk and a store that break at every operation. */
+
+t.setTimeout(300_000);
+
+/** Rows of each batch. Two are sent at once; a checkpoint follows. Sizes pass 256 and 512. */
+const BATCHES = [3, 90, 170, 1, 110, 60, 120, 20];
+
+/** One life of the process: opens what is there, sends what its senders have no answer for, and closes. */
+async function live(world: World, life: Life): Promise<void> {
+  return life.run(async () => {
+    let path: DurablePath | undefined;
+    try {
+      path = await DurablePath.open(world, life);
+      for (let i = 0; i < BATCHES.length; i += 2) {
+        await Promise.all([path.send(i, BATCHES[i]!), path.send(i + 1, BATCHES[i + 1]!)]);
+        await path.sealer.checkpoint();
+      }
+      await path.stop();
+      if (path.fatal.length > 0) throw path.fatal[0]!;
+    } catch (error) {
+      if (!life.isStopped) throw error;
+      await path?.close().catch(() => {});
+    }
+  });
+}
+
+/** What may never break, after everything has come to its end. */
+async function check(t: Test, world: World, what: string): Promise<void> {
+  const fail = (message: string): void => void t.fail(`${what}: ${message}`);
+  const rows = world.warehouse.rows.toSorted((a, b) => a.index - b.index);
+  const names = new Map<string, number>();
+  for (const { index, record } of rows) {
+    const name = (record["Subject"] ?? (record["Detail"] as Record<string, string>)["name"]) as string;
+    if (names.has(name)) fail(`${name} is stored at ${names.get(name)} and ${index}`);
+    names.set(name, index);
+  }
+  for (const [number, count] of BATCHES.entries()) {
+    if (!world.acknowledged.has(number)) fail(`batch ${number} was never acknowledged`);
+    const first = world.acknowledged.get(number);
+    for (let row = 0; row < count; row++) {
+      const index = names.get(`${number}/${row}`);
+      if (index === undefined) fail(`${number}/${row} is lost`);
+      else if (first !== undefined && index !== first + row)
+        fail(`${number}/${row} was acknowledged at ${first + row} and is stored at ${index}`);
+    }
+  }
+  if (rows.some(({ index }, i) => index !== i)) fail("an index is used twice, or not at all");
+
+  // Every tree that was ever signed is a beginning of the log that came of it.
+  const builder = new TreeBuilder(() => {});
+  const roots = new Map<number, string>();
+  const signed = world.signer.signed.map((text) => text.split("\n"));
+  const sizes = new Set(signed.map(([, size]) => Number(size)));
+  for (const { index, row, record } of rows) {
+    const kind = record["Kind"] as 5 | 6;
+    builder.append(Buffer.from(leafHash(encodeEntry(kind, hashOf(row)))), 0);
+    if (sizes.has(index + 1))
+      roots.set(index + 1, Buffer.from(builder.root()).toString("base64"));
+  }
+  for (const [, size, root] of signed) {
+    if (roots.get(Number(size)) !== root) fail(`another tree of ${size} was signed`);
+  }
+
+  const report = await new Life(world.disk).run(() =>
+    verify({
+      log: new DirectoryLogReader(join(world.disk.root, "log")),
+      rows: world.warehouse.source(),
+      origin: ORIGIN,
+      keys: [parseVerifierKey(world.signer.verifierKey)],
+      expected: [...world.notes].map((note) => ({ name: "a published checkpoint", note })),
+    }),
+  );
+  if (report.integrity !== "ok") fail(JSON.stringify(report.faults.slice(0, 3)));
+  if (report.treeSize !== rows.length) fail(`${report.treeSize} of ${rows.length} rows are sealed`);
+  if (report.checked.records !== rows.length) fail(`${report.checked.records} rows were checked`);
+  const left = world.disk.files(join(world.disk.root, "journal")).map((path) => basename(path));
+  if (left.filter((name) => !name.endsWith(".keys")).length !== 1)
+    fail(`the journal was not let go of: ${left.join(" ")}`);
+}
+
+type Flavour = "kill" | "power";
+
+/** Stops at the operation of this number. */
+function stopAt(number: number, fate: Fate): (operation: Operation) => Fate | undefined {
+  return (operation) => (operation.number === number ? fate : undefined);
+}
+
+/** Stops in the middle of the operation of this number, if it has one: of a write, or of an insert. */
+function stopWithin(number: number): (operation: Operation) => Fate | undefined {
+  return ({ number: at, kind }) =>
+    at === number && (kind === "write" || kind === "insert") ? "within" : undefined;
+}
+
+/** Steps that happen beside the others, in an order of their own. */
+const BESIDE = new Set<DurableStep>([
+  "insert_rows",
+  "release_segments",
+  "record_durable",
+  "prune_tiles",
+]);
+/** Steps in which nothing is written. */
+const WITHOUT_OPERATIONS = new Set<DurableStep>(["acknowledge", "sign"]);
+
+t.test("without a fault each step happens, in the order of the list", async (t) => {
+  const world = new World(t.testdir());
+  const life = new Life(world.disk);
+  await live(world, life);
+  await check(t, world, "no fault");
+  t.same([...life.seenSteps].toSorted(), [...DURABLE_STEPS].toSorted());
+  const inOrder = (steps: Iterable<DurableStep>): DurableStep[] =>
+    [...steps].filter((step) => !BESIDE.has(step));
+  t.same(inOrder(life.seenSteps), inOrder(DURABLE_STEPS));
+});
+
+/** One crash and another, most of the time while recovering from the first. Returns where the first was; undefined: there is no such place. */
+async function crashTwice(
+  t: Test,
+  root: string,
+  flavour: Flavour,
+  number: number,
+  plan: (operation: Operation) => Fate | undefined,
+): Promise<Operation | undefined> {
+  const random = seeded(number);
+  const world = new World(root);
+  const first = new Life(world.disk, plan);
+  await live(world, first);
+  const { stoppedAt } = first;
+  if (stoppedAt === undefined) return undefined;
+  if (flavour === "power") world.disk.losePower(random);
+  const fate = number % 2 === 0 ? "after" : "before";
+  await live(world, new Life(world.disk, stopAt((number * 7) % 61, fate)));
+  if (flavour === "power") world.disk.losePower(random);
+  const what = `${stoppedAt.fate as string} ${stoppedAt.kind} ${stoppedAt.path} (operation ${number})`;
+  try {
+    await live(world, new Life(world.disk));
+    await check(t, world, what);
+  } catch (error) {
+    t.fail(`${what}: ${String(error)}`);
+  }
+  return stoppedAt;
+}
+
+for (const [flavour, name] of [
+  ["kill", "a process killed"],
+  ["power", "a power failure"],
+] as const) {
+  t.test(`${name} at any operation, twice, loses and doubles nothing`, async (t) => {
+    const started = performance.now();
+    const root = t.testdir();
+    const steps = new Set<DurableStep | undefined>();
+    let places = 0;
+    for (let number = 0; t.counts.fail < 3; number++) {
+      const stopped = await crashTwice(t, root, flavour, number, stopAt(number, "after"));
+      if (stopped === undefined) break;
+      steps.add(stopped.step);
+      places++;
+      if (await crashTwice(t, root, flavour, number, stopWithin(number))) places++;
+    }
+    console.error(places, performance.now() - started);
+    t.ok(places > 250, `${places} places`);
+    for (const step of DURABLE_STEPS)
+      if (!WITHOUT_OPERATIONS.has(step)) t.ok(steps.has(step), `${step} was interrupted`);
+  });
+}
