@@ -1,15 +1,15 @@
 import "./support/faults/hooks.ts";
 import { basename, join } from "node:path";
 import t, { type Test } from "tap";
+import type { MeshproofError } from "../src/core/errors.ts";
 import type { DurableStep } from "../src/core/durable-steps.ts";
-import { type Fate, Life, type Operation } from "./support/faults/life.ts";
+import type * as paths from "./support/faults/durable-path.ts";
+import { type Fate, Life, type Operation, type OperationKind } from "./support/faults/life.ts";
 
 // Behind the hooks, so that what they import stands on the disk in memory.
 const { DURABLE_STEPS } = await import("../src/core/durable-steps.ts");
 const { DurablePath, World } = await import("./support/faults/durable-path.ts");
 const { hashOf } = await import("./support/faults/warehouse.ts");
-type DurablePath = InstanceType<typeof DurablePath>;
-type World = InstanceType<typeof World>;
 const { seeded } = await import("./journal/fixture.ts");
 const { ORIGIN } = await import("./seal/fixture.ts");
 const { TreeBuilder } = await import("../src/tlog/builder.ts");
@@ -27,9 +27,9 @@ t.setTimeout(300_000);
 const BATCHES = [3, 90, 170, 1, 110, 60, 120, 20];
 
 /** One life of the process: opens what is there, sends what its senders have no answer for, and closes. */
-async function live(world: World, life: Life): Promise<void> {
+async function live(world: paths.World, life: Life): Promise<void> {
   return life.run(async () => {
-    let path: DurablePath | undefined;
+    let path: paths.DurablePath | undefined;
     try {
       path = await DurablePath.open(world, life);
       for (let i = 0; i < BATCHES.length; i += 2) {
@@ -46,12 +46,13 @@ async function live(world: World, life: Life): Promise<void> {
 }
 
 /** What may never break, after everything has come to its end. */
-async function check(t: Test, world: World, what: string): Promise<void> {
+async function check(t: Test, world: paths.World, what: string): Promise<void> {
   const fail = (message: string): void => void t.fail(`${what}: ${message}`);
   const rows = world.warehouse.rows.toSorted((a, b) => a.index - b.index);
   const names = new Map<string, number>();
   for (const { index, record } of rows) {
-    const name = (record["Subject"] ?? (record["Detail"] as Record<string, string>)["name"]) as string;
+    const name = (record["Subject"] ??
+      (record["Detail"] as Record<string, string>)["name"]) as string;
     if (names.has(name)) fail(`${name} is stored at ${names.get(name)} and ${index}`);
     names.set(name, index);
   }
@@ -75,8 +76,7 @@ async function check(t: Test, world: World, what: string): Promise<void> {
   for (const { index, row, record } of rows) {
     const kind = record["Kind"] as 5 | 6;
     builder.append(Buffer.from(leafHash(encodeEntry(kind, hashOf(row)))), 0);
-    if (sizes.has(index + 1))
-      roots.set(index + 1, Buffer.from(builder.root()).toString("base64"));
+    if (sizes.has(index + 1)) roots.set(index + 1, Buffer.from(builder.root()).toString("base64"));
   }
   for (const [, size, root] of signed) {
     if (roots.get(Number(size)) !== root) fail(`another tree of ${size} was signed`);
@@ -106,11 +106,8 @@ function stopAt(number: number, fate: Fate): (operation: Operation) => Fate | un
   return (operation) => (operation.number === number ? fate : undefined);
 }
 
-/** Stops in the middle of the operation of this number, if it has one: of a write, or of an insert. */
-function stopWithin(number: number): (operation: Operation) => Fate | undefined {
-  return ({ number: at, kind }) =>
-    at === number && (kind === "write" || kind === "insert") ? "within" : undefined;
-}
+/** What can be done by half. */
+const DIVISIBLE = new Set<OperationKind>(["write", "insert"]);
 
 /** Steps that happen beside the others, in an order of their own. */
 const BESIDE = new Set<DurableStep>([
@@ -166,7 +163,6 @@ for (const [flavour, name] of [
   ["power", "a power failure"],
 ] as const) {
   t.test(`${name} at any operation, twice, loses and doubles nothing`, async (t) => {
-    const started = performance.now();
     const root = t.testdir();
     const steps = new Set<DurableStep | undefined>();
     let places = 0;
@@ -175,11 +171,130 @@ for (const [flavour, name] of [
       if (stopped === undefined) break;
       steps.add(stopped.step);
       places++;
-      if (await crashTwice(t, root, flavour, number, stopWithin(number))) places++;
+      if (!DIVISIBLE.has(stopped.kind)) continue;
+      await crashTwice(t, root, flavour, number, stopAt(number, "within"));
+      places++;
     }
-    console.error(places, performance.now() - started);
     t.ok(places > 250, `${places} places`);
     for (const step of DURABLE_STEPS)
       if (!WITHOUT_OPERATIONS.has(step)) t.ok(steps.has(step), `${step} was interrupted`);
+  });
+}
+
+/** Sends all batches, each until it is taken, as a collector does. Returns the codes of what refused them. */
+async function sendAll(path: paths.DurablePath): Promise<Set<string>> {
+  const refusals = new Set<string>();
+  const note = (error: unknown): void => void refusals.add((error as MeshproofError).code);
+  for (let i = 0; i < BATCHES.length; i += 2) {
+    for (let isTaken = false; !isTaken && path.fatal.length === 0;) {
+      const answers = await Promise.allSettled([
+        path.send(i, BATCHES[i]!),
+        path.send(i + 1, BATCHES[i + 1]!),
+      ]);
+      isTaken = answers.every(({ status }) => status === "fulfilled");
+      for (const answer of answers) if (answer.status === "rejected") note(answer.reason);
+    }
+    await path.sealer.checkpoint().catch(note);
+  }
+  return refusals;
+}
+
+/** What one life came to in which operations fail as `plan` says. */
+interface Outcome {
+  readonly life: Life;
+  /** Did it start? */
+  readonly isOpen: boolean;
+  readonly refusals: ReadonlySet<string>;
+  /** The error that ended it, or that kept it from starting. */
+  readonly end: string | undefined;
+}
+
+async function suffer(
+  world: paths.World,
+  plan: (operation: Operation) => Fate | undefined,
+): Promise<Outcome> {
+  const life = new Life(world.disk, plan);
+  return life.run(async () => {
+    let path: paths.DurablePath;
+    try {
+      path = await DurablePath.open(world, life);
+    } catch (error) {
+      const end = (error as MeshproofError).code;
+      return { life, isOpen: false, refusals: new Set(), end };
+    }
+    const refusals = await sendAll(path);
+    await (path.fatal.length === 0 ? path.stop() : path.close()).catch(() => {});
+    return { life, isOpen: true, refusals, end: path.fatal[0]?.code };
+  });
+}
+
+/** Kinds of operations that take room. */
+const TAKES_ROOM = new Set<OperationKind>(["create", "write", "mkdir", "link"]);
+/** How many of them fail one after the other, before somebody makes room. */
+const FULL_FOR = 5;
+
+t.test(
+  "a disk that is full from any operation on refuses, goes on when there is room, and loses nothing",
+  async (t) => {
+    const root = t.testdir();
+    const refusals = new Set<string>();
+    for (let number = 0; t.counts.fail < 3; number++) {
+      const world = new World(root);
+      let left = FULL_FOR;
+      const {
+        life,
+        isOpen,
+        refusals: refused,
+        end,
+      } = await suffer(world, (operation) =>
+        operation.number >= number && TAKES_ROOM.has(operation.kind) && left-- > 0
+          ? { code: "ENOSPC" }
+          : undefined,
+      );
+      if (isOpen) {
+        for (const code of refused) refusals.add(code);
+        if (end !== undefined) t.fail(`operation ${number}: ended by ${end}`);
+        if (world.acknowledged.size < BATCHES.length) t.fail(`operation ${number}: still refused`);
+      }
+      await live(world, new Life(world.disk));
+      await check(t, world, `full from operation ${number}`);
+      if (left === FULL_FOR) {
+        t.ok(life.operations > 100, `${number} places`);
+        break;
+      }
+    }
+    t.same([...refusals], ["STORAGE_FULL"]);
+  },
+);
+
+for (const kind of ["write", "sync", "syncDirectory"] as const) {
+  t.test(`EIO of any ${kind} refuses or ends the process, and loses nothing`, async (t) => {
+    const root = t.testdir();
+    const [refusals, ends] = [new Set<string>(), new Set<string | undefined>()];
+    let places = 0;
+    for (; t.counts.fail < 3; places++) {
+      const world = new World(root);
+      let nth = 0;
+      const {
+        isOpen,
+        refusals: refused,
+        end,
+      } = await suffer(world, (operation) =>
+        operation.kind === kind && nth++ === places ? { code: "EIO" } : undefined,
+      );
+      if (nth <= places) break;
+      if (isOpen) {
+        for (const code of refused) refusals.add(code);
+        ends.add(end);
+      }
+      // What an fsync failed for is not on the disk, whatever the page cache says.
+      world.disk.losePower(seeded(places));
+      await live(world, new Life(world.disk));
+      await check(t, world, `EIO at ${kind} ${places}`);
+    }
+    t.ok(places > 20, `${places} places`);
+    t.ok(ends.has("JOURNAL_FAILED") && ends.has("LOG_FAILED"), [...ends].join(" "));
+    for (const code of refusals) t.match(code, /^(JOURNAL|LOG)_FAILED$/);
+    for (const end of ends) t.match(end ?? "LOG_FAILED", /^(JOURNAL|LOG)_FAILED$/);
   });
 }

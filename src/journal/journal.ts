@@ -253,7 +253,8 @@ export class Journal {
       oldest !== this.#active.segment && oldest.endIndex <= belowIndex;
       oldest = this.#segments[0]!
     ) {
-      await this.#putAway(oldest);
+      if (!(await this.#keyFiles.writeOver(oldest.firstIndex, oldest.path)))
+        await this.#putAway(oldest);
       // One by one: a crash must not leave a gap between segments.
       await this.#files.syncDirectory(this.#options.directory);
       this.#segments.shift();

@@ -54,15 +54,16 @@ export class KeyList {
     if (receivedAtNs > this.newestNs) this.newestNs = receivedAtNs;
   }
 
-  /** Writes the keys to a new file, durably but for its name. */
-  async write(files: FileSystem, path: string): Promise<void> {
+  /** Writes the keys to a file, a new one or with "r+" over one that is there, durably but for its name. */
+  async write(files: FileSystem, path: string, flags: "wx+" | "r+" = "wx+"): Promise<void> {
     const bytes = this.#bytes.subarray(0, this.#length);
     bytes.set(MAGIC, 0);
     bytes.writeUInt32LE(this.count, 8);
     bytes.writeUInt32LE(crc32(bytes.subarray(HEADER_LENGTH)), 12);
-    const fd = await files.open(path, "wx+");
+    const fd = await files.open(path, flags);
     try {
       await writeAll(files, fd, [bytes], 0);
+      if (flags === "r+") await files.truncate(fd, bytes.length);
       await files.datasync(fd);
     } finally {
       await files.close(fd);
@@ -114,6 +115,8 @@ export class KeyFiles {
   readonly #clock: () => number;
   /** Oldest first. */
   #written: { path: string; count: number; newestNs: bigint }[] = [];
+  /** Keys of segments that have ended whose file could not be written, by the segments' first index. */
+  readonly #unwritten = new Map<number, KeyList>();
 
   /** `windowMs`: how long a key is kept; `maxKeys`: whole files go, oldest first, when there are more. */
   constructor(options: {
@@ -162,11 +165,37 @@ export class KeyFiles {
       if (present && !whole) await this.#files.remove(path);
       if (!whole) {
         if (keys.count === 0 || this.#expired(keys.newestNs)) return;
+        this.#unwritten.set(firstIndex, keys);
         await keys.write(this.#files, path);
+        // Before the segment's own name goes.
+        await this.#files.syncDirectory(this.#directory);
+        this.#unwritten.delete(firstIndex);
       }
       this.#written.push({ path, count: keys.count, newestNs: keys.newestNs });
     });
     await this.expire();
+  }
+
+  /**
+   * Makes the keys of a segment that is released outlive it, where their file could not be written: over the segment itself, since that takes no room
+   * on a disk that has none.
+   * Returns: whether the segment became their file.
+   */
+  async writeOver(firstIndex: number, segment: string): Promise<boolean> {
+    const keys = this.#unwritten.get(firstIndex);
+    if (keys === undefined) return false;
+    this.#unwritten.delete(firstIndex);
+    const path = segmentPath(this.#directory, firstIndex, "keys");
+    // Under its own name it would be a damaged segment while it is written over.
+    const spare = segmentPath(this.#directory, firstIndex, "spare");
+    await this.#files.rename(segment, spare);
+    await this.#files.syncDirectory(this.#directory);
+    await this.#tolerate(path, async () => {
+      await keys.write(this.#files, spare, "r+");
+      await this.#files.rename(spare, path);
+      this.#written.push({ path, count: keys.count, newestNs: keys.newestNs });
+    });
+    return true;
   }
 
   /** Deletes the files that no answer needs any more. */

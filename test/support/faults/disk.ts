@@ -55,7 +55,9 @@ export class Disk {
   /** Names in a directory. Throws: ENOENT. */
   list(path: string): string[] {
     if (!this.has(path)) throw systemError("ENOENT", "scandir", path);
-    return [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name));
+    return [...this.#names.keys()]
+      .filter((name) => dirname(name) === path)
+      .map((name) => basename(name));
   }
 
   remove(path: string): void {
@@ -116,7 +118,11 @@ function torn({ bytes, synced }: DiskFile, random: () => number): Buffer {
   const [shorter, longer] = [bytes.length, synced.length].toSorted((a, b) => a - b);
   const fate = random();
   const length =
-    fate < 0.4 ? bytes.length : fate < 0.6 ? synced.length : shorter! + Math.floor(random() * (longer! - shorter!));
+    fate < 0.4
+      ? bytes.length
+      : fate < 0.6
+        ? synced.length
+        : shorter! + Math.floor(random() * (longer! - shorter!));
   const left = Buffer.alloc(length);
   for (let at = 0; at < length; at += SECTOR_BYTES) {
     const source = random() < 0.5 ? bytes : synced;

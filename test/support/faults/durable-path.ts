@@ -207,10 +207,13 @@ export class DurablePath {
 
   /** Brings everything to its end, as a server that is told to stop. */
   async stop(): Promise<void> {
-    await this.sealer.checkpoint();
-    await this.sealer.settle();
-    await this.writer.drain(10_000);
-    await this.close();
+    try {
+      await this.sealer.checkpoint();
+      await this.sealer.settle();
+      await this.writer.drain(10_000);
+    } finally {
+      await this.close();
+    }
   }
 
   /** In reverse order. Rejects with the first error, when all are closed. */

@@ -99,7 +99,11 @@ export const files = {
 
   truncate(fd: number, length: number): void {
     const { life, path, file } = descriptor(fd);
-    life.perform("truncate", path, () => (file!.bytes = Buffer.from(file!.bytes.subarray(0, length))));
+    life.perform(
+      "truncate",
+      path,
+      () => (file!.bytes = Buffer.from(file!.bytes.subarray(0, length))),
+    );
   },
 
   readFile(path: string): Buffer {

@@ -6,7 +6,8 @@ import { registerHooks } from "node:module";
  */
 
 /** Modules that keep something on disk. The lock of the directory stays real: it is no file that a crash could leave half. */
-const HOOKED = /\/src\/(?:journal\/\w+|seal\/(?!lock\b)[\w-]+|store\/(?:quarantine|stored-mark)|verify\/log-reader)\.ts/;
+const HOOKED =
+  /\/src\/(?:journal\/\w+|seal\/(?!lock\b)[\w-]+|store\/(?:quarantine|stored-mark)|verify\/log-reader)\.ts/;
 const STAND_INS: Readonly<Record<string, string>> = {
   "node:fs": "./node-fs.ts",
   "node:fs/promises": "./node-fs-promises.ts",
@@ -20,7 +21,11 @@ registerHooks({
     if (standIn === undefined || importer === undefined || !HOOKED.test(importer))
       return next(specifier, context);
     const { search } = new URL(importer);
-    const file = specifier === "node:worker_threads" && search !== "" ? "./inside-worker.ts" : standIn;
-    return { url: new URL(`${file}${file === standIn ? "" : search}`, import.meta.url).href, shortCircuit: true };
+    const file =
+      specifier === "node:worker_threads" && search !== "" ? "./inside-worker.ts" : standIn;
+    return {
+      url: new URL(`${file}${file === standIn ? "" : search}`, import.meta.url).href,
+      shortCircuit: true,
+    };
   },
 });

@@ -42,8 +42,14 @@ export default {
   close: (fd: number, done: Done<void>) => later(() => files.close(fd), done),
   fstat: (fd: number, done: Done<{ size: number }>) =>
     later(() => ({ size: files.size(fd) }), done),
-  read: (fd: number, into: Uint8Array, _at: number, _length: number, position: number, done: Done<number>) =>
-    later(() => files.read(fd, into, position), done),
+  read: (
+    fd: number,
+    into: Uint8Array,
+    _at: number,
+    _length: number,
+    position: number,
+    done: Done<number>,
+  ) => later(() => files.read(fd, into, position), done),
   writev: (fd: number, pieces: readonly Uint8Array[], position: number, done: Done<number>) =>
     later(() => files.write(fd, Buffer.concat(pieces), position), done),
   fdatasync: (fd: number, done: Done<void>) => later(() => files.sync(fd), done),

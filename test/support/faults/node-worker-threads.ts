@@ -6,7 +6,10 @@ import { EventEmitter } from "node:events";
  */
 
 /** What a worker finds of itself, by the number in the URL of its module. */
-export const threads = new Map<string, { readonly parentPort: Port; readonly workerData: unknown }>();
+export const threads = new Map<
+  string,
+  { readonly parentPort: Port; readonly workerData: unknown }
+>();
 let lastThread = 0;
 
 class Port extends EventEmitter {

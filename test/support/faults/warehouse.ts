@@ -45,7 +45,11 @@ export class Warehouse {
             this.tables.get(table.name)!.push(...rows.filter((_, i) => i % 2 === 0));
           });
         } catch (error) {
-          if (error instanceof Stopped && life.stoppedAt?.fate === "before" && life.operations % 2 === 0)
+          if (
+            error instanceof Stopped &&
+            life.stoppedAt?.fate === "before" &&
+            life.operations % 2 === 0
+          )
             this.#running.push(store);
           throw error;
         }
@@ -54,7 +58,10 @@ export class Warehouse {
         await answer();
         const indexes = this.tables.get(table.name)!.map(({ index }) => index);
         const asked = indexes.filter((index) => index >= from && index <= to);
-        return BigUint64Array.from([...new Set(asked)].toSorted((a, b) => a - b), BigInt);
+        return BigUint64Array.from(
+          [...new Set(asked)].toSorted((a, b) => a - b),
+          BigInt,
+        );
       },
       settled: async () => {
         await answer();
