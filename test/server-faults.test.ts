@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import t, { type Test } from "tap";
@@ -62,7 +62,7 @@ t.test("nothing acknowledged is lost, and nothing is there twice", { skip }, asy
     "when the store is killed under load",
     { skip: !existsSync("/proc/self/stat") && "needs /proc" },
     async (t) => {
-      const engine = engineOf(server);
+      const engine = server.enginePid;
       process.kill(engine, "SIGKILL");
       const { failures } = load;
       await load.more(40);
@@ -72,7 +72,7 @@ t.test("nothing acknowledged is lost, and nothing is there twice", { skip }, asy
         `SELECT count() FROM otel_logs WHERE ServiceName = 'load'`,
         load.acknowledged * ROWS,
       );
-      t.not(engineOf(server), engine, "its supervisor started another");
+      t.not(server.enginePid, engine, "its supervisor started another");
     },
   );
 
@@ -185,21 +185,6 @@ storage: { max_size: 2MiB }
     );
   },
 );
-
-/** Process ID of the server's ClickHouse. */
-function engineOf(server: ServerProcess): number {
-  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
-      const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const command = readFileSync(`/proc/${name}/cmdline`, "latin1");
-      if (Number(parent) === server.pid && command.includes("engine-child")) return Number(name);
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return 0;
-}
 
 /** A port on which nobody listens. */
 async function closedPort(): Promise<number> {

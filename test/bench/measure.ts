@@ -39,16 +39,17 @@ export function printTable(
   title: string,
   header: readonly string[],
   rows: readonly (readonly string[])[],
+  print: (line: string) => void = console.log,
 ): void {
   const all = [header, ...rows];
   const widths = header.map((_, c) => Math.max(...all.map((row) => row[c]?.length ?? 0)));
-  console.log(`\n${title}\n`);
+  print(`\n${title}\n`);
   for (const [i, row] of all.entries()) {
-    console.log(
+    print(
       `| ${row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))).join(" | ")} |`,
     );
     if (i === 0)
-      console.log(
+      print(
         `|${widths.map((width, c) => (c === 0 ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`,
       );
   }

@@ -57,6 +57,10 @@ export interface LoadOptions {
   /** Body of request number `n`: no two are equal. */
   readonly body: (n: number) => Uint8Array;
   readonly senders: number;
+  /** Request number `n` was answered 200. */
+  readonly onAcknowledged?: (n: number) => void;
+  /** Milliseconds before the next request; none without it. */
+  readonly pauseMs?: () => number;
 }
 
 /**
@@ -72,6 +76,7 @@ export class Load {
   readonly #senders: Promise<void>[];
   #next = 0;
   #stopped = false;
+  #isAbandoned = false;
 
   constructor(options: LoadOptions) {
     this.#options = options;
@@ -90,14 +95,25 @@ export class Load {
     await Promise.all(this.#senders);
   }
 
+  /** Sends nothing any more, also what is not answered yet. */
+  async abandon(): Promise<void> {
+    this.#isAbandoned = true;
+    await this.stop();
+  }
+
   async #run(): Promise<void> {
     while (!this.#stopped) {
-      const body = this.#options.body(this.#next++);
+      const { body: bodyOf, onAcknowledged, pauseMs } = this.#options;
+      const n = this.#next++;
+      const body = bodyOf(n);
       while (!(await this.#try(body))) {
+        if (this.#isAbandoned) return;
         this.failures++;
         await setTimeout(20);
       }
       this.acknowledged++;
+      onAcknowledged?.(n);
+      if (pauseMs !== undefined) await setTimeout(pauseMs());
     }
   }
 

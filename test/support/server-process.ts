@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
@@ -36,8 +36,11 @@ export class ServerProcess {
     this.#child = child;
   }
 
-  /** Starts on `directory`; with `config` merged over the ports. Rejects with what the process printed when it does not come up. */
-  static async start(directory: string, config = ""): Promise<ServerProcess> {
+  /**
+   * Starts on `directory`; with `config` merged over the ports. Rejects with what the process printed when it does not come up, also because
+   * `signal` was aborted, at which it is killed.
+   */
+  static async start(directory: string, config = "", signal?: AbortSignal): Promise<ServerProcess> {
     mkdirSync(directory, { recursive: true });
     const configFile = join(directory, "test.yaml");
     const extra = join(directory, "extra.yaml");
@@ -60,11 +63,16 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
+    const abort = (): void => void child.kill("SIGKILL");
+    signal?.addEventListener("abort", abort);
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
       if (existsSync(portsFile)) {
         const ports = JSON.parse(readFileSync(portsFile, "utf8")) as ServerPorts;
-        if (ports.pid === child.pid) return new ServerProcess(directory, configFile, ports, child);
+        if (ports.pid === child.pid) {
+          signal?.removeEventListener("abort", abort);
+          return new ServerProcess(directory, configFile, ports, child);
+        }
       }
       await setTimeout(20);
     }
@@ -80,12 +88,38 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     return join(this.directory, "data");
   }
 
+  /** Process ID of the embedded ClickHouse; 0 when there is none, also where there is no /proc to look. */
+  get enginePid(): number {
+    for (const name of processNames()) {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+        const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        const command = readFileSync(`/proc/${name}/cmdline`, "latin1");
+        if (Number(parent) === this.pid && command.includes("engine-child")) return Number(name);
+      } catch {
+        // It ended while we looked.
+      }
+    }
+    return 0;
+  }
+
   otlp(signal: "logs" | "traces"): string {
     return `http://127.0.0.1:${this.ports.otlp}/v1/${signal}`;
   }
 
   /** Rows of a query as the reader sends it, or another user. */
   async query<T>(sql: string, user: "reader" | "writer" | "admin" = "reader"): Promise<T[]> {
+    const isRead = /^\s*(SELECT|WITH|SHOW|DESC)/i.test(sql);
+    const bytes = await this.queryBytes(isRead ? `${sql} FORMAT JSONEachRow` : sql, user);
+    return bytes
+      .toString("utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as T);
+  }
+
+  /** The answer to a query in the format that it names. */
+  async queryBytes(sql: string, user: "reader" | "writer" | "admin" = "reader"): Promise<Buffer> {
     const password = readFileSync(
       join(this.dataDirectory, "secrets", `clickhouse-${user}`),
       "utf8",
@@ -93,14 +127,11 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     const response = await fetch(`http://127.0.0.1:${this.ports.clickhouseHttp}/?database=otel`, {
       method: "POST",
       headers: { "X-ClickHouse-User": user, "X-ClickHouse-Key": password },
-      body: /^\s*(SELECT|WITH|SHOW|DESC)/i.test(sql) ? `${sql} FORMAT JSONEachRow` : sql,
+      body: sql,
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${sql}: ${text}`);
-    return text
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as T);
+    const answer = Buffer.from(await response.arrayBuffer());
+    if (!response.ok) throw new Error(`${sql}: ${answer.toString("utf8")}`);
+    return answer;
   }
 
   /** Ends it as an operator does. Returns the exit code. */
@@ -122,4 +153,8 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     child.kill(signal);
     return ended;
   }
+}
+
+function processNames(): string[] {
+  return existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : [];
 }
