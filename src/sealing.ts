@@ -99,9 +99,12 @@ export interface StoredCheckpoints {
  * Throws: LOG_INCONSISTENT; what `tables` rejects with, for the embedded store.
  */
 export async function compareStored(options: StoredCheckpoints): Promise<void> {
-  const { tables, isRemote, logger } = options;
-  const compared = tables.then(() => compareNotes(options));
-  if (!isRemote) return compared;
+  const { sealer, client, origin, tables, isRemote, logger } = options;
+  // At once: making tables takes a store that is busy longer than reading one, and what it shows has to be known before anything is signed.
+  const compared = readNewestNotes(client, origin)
+    .catch(() => tables.then(() => readNotes(options))) // a new database has no such table yet
+    .then((notes) => compareNotes(sealer, notes));
+  if (!isRemote) return Promise.all([tables, compared]).then(() => {});
   compared.catch((error: unknown) => isConflict(error) && options.onConflict(error));
   const ended = new AbortController();
   const answered = await Promise.race([
@@ -121,14 +124,21 @@ export async function compareStored(options: StoredCheckpoints): Promise<void> {
     );
 }
 
-async function compareNotes({ sealer, client, origin, logger }: StoredCheckpoints): Promise<void> {
-  let notes: readonly string[];
+/** What the table holds that stands now; nothing, with a warning, when it cannot be read even so. */
+async function readNotes({
+  client,
+  origin,
+  logger,
+}: StoredCheckpoints): Promise<readonly string[]> {
   try {
-    notes = await readNewestNotes(client, origin);
+    return await readNewestNotes(client, origin);
   } catch (error) {
     logger.warn({ err: error }, "the checkpoints in the store cannot be read");
-    return;
+    return [];
   }
+}
+
+async function compareNotes(sealer: Sealer, notes: readonly string[]): Promise<void> {
   for (const note of notes) await sealer.compare({ source: "the table checkpoints", note });
 }
 

@@ -70,7 +70,13 @@ t.test("a new key is named in the journal once, however often a start is cut off
 const conflict = new MeshproofError("LOG_INCONSISTENT", "rolled back");
 
 /** `compareStored` with a store that gives these notes, and a log that contradicts those that say so. */
-function compare(notes: readonly string[] | Error, tables: Promise<void>, isRemote: boolean) {
+function compare(
+  notes: readonly string[] | Error,
+  tables: Promise<void>,
+  isRemote: boolean,
+  isNew = false,
+) {
+  let stand = false;
   const late: unknown[] = [];
   const said: string[] = [];
   const compared: string[] = [];
@@ -85,11 +91,13 @@ function compare(notes: readonly string[] | Error, tables: Promise<void>, isRemo
     client: {
       async query() {
         if (notes instanceof Error) throw notes;
+        // Of a new database, or a store that is away: there is nothing to read before its tables stand.
+        if (isNew && !stand) throw new Error("no such table");
         return notes.map((Note) => ({ Note }));
       },
     } as unknown as StoreClient,
     origin: "log",
-    tables,
+    tables: tables.then(() => void (stand = true)),
     isRemote,
     waitMs: 20,
     logger: { ...silentLogger, warn: (_, text) => said.push(text) },
@@ -111,19 +119,28 @@ t.test("what the store shows ends the start", async (t) => {
   }
 });
 
+t.test("what the store shows is compared before its tables are brought up to date", async (t) => {
+  const never = new Promise<void>(() => {});
+  for (const isRemote of [false, true]) {
+    const { done, said } = compare(["bad"], never, isRemote);
+    await t.rejects(done, conflict);
+    t.same(said, []);
+  }
+});
+
 t.test("a remote store that answers late is compared then, and holds up no start", async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const { done, late, said } = compare(["bad"], promise, true);
+  const { done, late, said } = compare(["bad"], promise, true, true);
   await done;
   t.match(said, [/is not seen before it answers/]);
   t.same(late, []);
   resolve();
   await new Promise((turn) => setImmediate(turn));
   t.same(late, [conflict]);
-  const down = compare(["bad"], Promise.reject(new Error("no store")), true);
+  const down = compare(["bad"], Promise.reject(new Error("no store")), true, true);
   await down.done;
   t.same(down.late, []);
-  await t.rejects(compare([], Promise.reject(new Error("no store")), false).done, /no store/);
+  await t.rejects(compare([], Promise.reject(new Error("no store")), false, true).done, /no store/);
 });
 
 const rowsOf = (sections: readonly RowSection[]): Record<string, unknown>[] =>

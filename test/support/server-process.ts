@@ -23,13 +23,16 @@ export class ServerProcess {
   readonly configFile: string;
   readonly ports: ServerPorts;
   readonly #child: ChildProcess;
+  readonly #output: () => string;
 
   private constructor(
     directory: string,
     configFile: string,
     ports: ServerPorts,
     child: ChildProcess,
+    output: () => string,
   ) {
+    this.#output = output;
     this.directory = directory;
     this.configFile = configFile;
     this.ports = ports;
@@ -38,9 +41,13 @@ export class ServerProcess {
 
   /**
    * Starts on `directory`; with `config` merged over the ports. Rejects with what the process printed when it does not come up, also because
-   * `signal` was aborted, at which it is killed.
+   * `signal` was aborted, at which it is killed. `env` is added to the environment.
    */
-  static async start(directory: string, config = "", signal?: AbortSignal): Promise<ServerProcess> {
+  static async start(
+    directory: string,
+    config = "",
+    { signal, env = {} }: { signal?: AbortSignal; env?: Readonly<Record<string, string>> } = {},
+  ): Promise<ServerProcess> {
     mkdirSync(directory, { recursive: true });
     const configFile = join(directory, "test.yaml");
     const extra = join(directory, "extra.yaml");
@@ -58,7 +65,7 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     const child = spawn(
       process.execPath,
       [LAUNCHER, "serve", "--json", "--config", configFile, "--config", extra],
-      { stdio: ["ignore", "pipe", "pipe"] },
+      { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } },
     );
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
@@ -71,7 +78,7 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
         const ports = JSON.parse(readFileSync(portsFile, "utf8")) as ServerPorts;
         if (ports.pid === child.pid) {
           signal?.removeEventListener("abort", abort);
-          return new ServerProcess(directory, configFile, ports, child);
+          return new ServerProcess(directory, configFile, ports, child, () => output);
         }
       }
       await setTimeout(20);
@@ -134,6 +141,19 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     return answer;
   }
 
+  /** What it has printed, its log included. */
+  get output(): string {
+    return this.#output();
+  }
+
+  /** Resolves with the exit code when it ends by itself, null when a signal ended it. */
+  ended(): Promise<number | null> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null)
+      return Promise.resolve(child.exitCode);
+    return new Promise((resolveEnd) => child.once("exit", (code) => resolveEnd(code)));
+  }
+
   /** Ends it as an operator does. Returns the exit code. */
   stop(): Promise<number | null> {
     return this.#end("SIGTERM");
@@ -145,12 +165,8 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
   }
 
   async #end(signal: NodeJS.Signals): Promise<number | null> {
-    const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-    const ended = new Promise<number | null>((resolveEnd) =>
-      child.once("exit", (code) => resolveEnd(code)),
-    );
-    child.kill(signal);
+    const ended = this.ended();
+    this.#child.kill(signal);
     return ended;
   }
 }

@@ -168,9 +168,9 @@ class Torture {
   }
 
   async #killWhileStarting(): Promise<void> {
-    const signal = AbortSignal.timeout(50 + this.#random() * MAX_START_MS);
+    const signal = AbortSignal.timeout(Math.round(50 + this.#random() * MAX_START_MS));
     try {
-      const server = await ServerProcess.start(this.#options.directory, CONFIG, signal);
+      const server = await ServerProcess.start(this.#options.directory, CONFIG, { signal });
       await server.kill();
     } catch (error) {
       if (!signal.aborted) throw error;
