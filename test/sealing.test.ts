@@ -141,6 +141,11 @@ t.test("a remote store that answers late is compared then, and holds up no start
   await down.done;
   t.same(down.late, []);
   await t.rejects(compare([], Promise.reject(new Error("no store")), false, true).done, /no store/);
+  await t.rejects(
+    compare([], Promise.reject(new Error("old tables")), false).done,
+    /old tables/,
+    "the embedded store has to take the tables, whatever it says of checkpoints",
+  );
 });
 
 const rowsOf = (sections: readonly RowSection[]): Record<string, unknown>[] =>

@@ -481,6 +481,57 @@ t.test(
   },
 );
 
+t.test(
+  "keys that found no room for a file of their own are kept in the segment that is released",
+  async (t) => {
+    const fileSystem = new MemoryFileSystem();
+    const open = fileSystem.open.bind(fileSystem);
+    fileSystem.open = async (path, flags) => {
+      if (path.endsWith(".keys") && flags === "wx+")
+        throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+      return open(path, flags);
+    };
+    const first = await Journal.open(options({ fileSystem, segmentBytes: 1_000 }));
+    for (let seed = 0; seed < 30; seed++)
+      await first.append(makeBatch(seed), {
+        ...makeMeta(seed),
+        signal: "logs",
+        key: keyOf(seed),
+        receivedAtNs: 1_000_000_000n,
+      }).durable;
+    await first.release(first.nextIndex);
+    await first.close();
+    const names = [...fileSystem.names.keys()];
+    t.equal(names.filter((name) => name.endsWith(".frames")).length, 1, "the others are released");
+    t.ok(names.filter((name) => name.endsWith(".keys")).length > 3);
+    for (const crash of ["kill", "power"] as const) {
+      const keys: string[] = [];
+      const second = await Journal.open(
+        options({
+          fileSystem: fileSystem.crash(crash),
+          onRecoveredKey: ({ key }) => keys.push(Buffer.from(key).toString("hex")),
+        }),
+      );
+      await second.close();
+      const sent = Array.from({ length: 30 }, (_, seed) =>
+        Buffer.from(keyOf(seed)).toString("hex"),
+      );
+      t.same(keys, sent, crash);
+    }
+  },
+);
+
+t.test("after its close the journal lets go of nothing", async (t) => {
+  const fileSystem = new MemoryFileSystem();
+  const journal = await Journal.open(options({ fileSystem, segmentBytes: 1_000 }));
+  for (let seed = 0; seed < 30; seed++)
+    await journal.append(makeBatch(seed), makeMeta(seed)).durable;
+  await journal.close();
+  const before = [...fileSystem.names.keys()];
+  await journal.release(journal.nextIndex);
+  t.same([...fileSystem.names.keys()], before);
+});
+
 t.test("no more keys are kept than the bound, whole files at a time", async (t) => {
   const fileSystem = new MemoryFileSystem();
   const journal = await Journal.open(options({ fileSystem, segmentBytes: 1_000, maxKeys: 10 }));
