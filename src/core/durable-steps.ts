@@ -41,3 +41,8 @@ export const durableSteps = tracingChannel<unknown, { readonly step: DurableStep
 export function inStep<T>(step: DurableStep, act: () => Promise<T>): Promise<T> {
   return durableSteps.tracePromise(act, { step });
 }
+
+/** The same for a step that waits for nothing. */
+export function inStepNow<T>(step: DurableStep, act: () => T): T {
+  return durableSteps.traceSync(act, { step });
+}

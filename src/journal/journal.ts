@@ -1,4 +1,4 @@
-import { inStep } from "../core/durable-steps.ts";
+import { inStep, inStepNow } from "../core/durable-steps.ts";
 import { MeshproofError } from "../core/errors.ts";
 import { countRows, type PlacedBatch, type RowBatch } from "../core/rows.ts";
 import { isStorageFull, nodeFileSystem, writeAll, type FileSystem } from "./files.ts";
@@ -301,7 +301,7 @@ export class Journal {
         await inStep("sync_frames", () => this.#files.datasync(this.#active.fd));
         this.#options.onSynced?.((performance.now() - started) / 1000);
         // Else a release failed meanwhile, and the group was refused.
-        if (this.#failure === null) await inStep("acknowledge", async () => this.#commit(group));
+        if (this.#failure === null) inStepNow("acknowledge", () => this.#commit(group));
       }
     } catch (cause) {
       this.#fail(cause);
