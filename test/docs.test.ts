@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import t from "tap";
 import { GENERATED } from "../docs/generate.ts";
 import { loadConfig } from "../src/config/load.ts";
+import { DURABLE_STEPS } from "../src/core/durable-steps.ts";
 import { ERRORS } from "../src/core/errors.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -26,6 +27,23 @@ t.test("every error code is thrown somewhere and tested somewhere", async (t) =>
     t.match(source, new RegExp(`["']${code}["']`), `${code} is thrown`);
     t.match(tests, new RegExp(`\\b${code}\\b`), `${code} is tested`);
   }
+});
+
+t.test("every durable step is done in one place, and documented in its order", async (t) => {
+  const source = textOf("src");
+  const document = readFileSync(join(ROOT, "docs/design/crash-order.md"), "utf8");
+  for (const step of DURABLE_STEPS)
+    t.equal(source.match(new RegExp(`inStep(?:Now)?\\("${step}"`, "g"))?.length, 1, step);
+  const tables = document
+    .split(/^## /m)
+    .filter((part) => /^(?:The steps|A crash behind)/.test(part));
+  t.equal(tables.length, 2);
+  for (const table of tables) {
+    const rows = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, step]) => step);
+    t.same(rows, DURABLE_STEPS);
+  }
+  for (const [, file] of tables[0]!.matchAll(/`(\w+\/[\w-]+\.ts)` \|$/gm))
+    t.match(readFileSync(join(ROOT, "src", file!), "utf8"), /inStep/, file!);
 });
 
 t.test("the image's configuration is valid", async (t) => {

@@ -1,12 +1,14 @@
-import "./support/faults/hooks.ts";
+import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import t, { type Test } from "tap";
 import type { MeshproofError } from "../src/core/errors.ts";
 import type { DurableStep } from "../src/core/durable-steps.ts";
+import { putDiskUnderneath } from "./support/faults/hooks.ts";
 import type * as paths from "./support/faults/durable-path.ts";
 import { type Fate, Life, type Operation, type OperationKind } from "./support/faults/life.ts";
 
-// Behind the hooks, so that what they import stands on the disk in memory.
+putDiskUnderneath();
+// Behind it, so that what they import stands on the disk in memory.
 const { DURABLE_STEPS } = await import("../src/core/durable-steps.ts");
 const { DurablePath, World } = await import("./support/faults/durable-path.ts");
 const { hashOf } = await import("./support/faults/warehouse.ts");
@@ -128,6 +130,8 @@ t.test("without a fault each step happens, in the order of the list", async (t) 
   const inOrder = (steps: Iterable<DurableStep>): DurableStep[] =>
     [...steps].filter((step) => !BESIDE.has(step));
   t.same(inOrder(life.seenSteps), inOrder(DURABLE_STEPS));
+  const real = readdirSync(world.disk.root).filter((name) => !name.startsWith("lock"));
+  t.same(real, [], "nothing was written past the disk in memory");
 });
 
 /** One crash and another, most of the time while recovering from the first. Returns where the first was; undefined: there is no such place. */

@@ -85,8 +85,14 @@ function report(result: TortureResult, print: (line: string) => void): void {
     ],
     [
       [
-        ...[result.acknowledged, result.found, result.lost, result.doubled, all, result.retries],
-        ...[result.checkpoints, disagreements.length],
+        result.acknowledged,
+        result.found,
+        result.lost,
+        result.doubled,
+        all,
+        result.retries,
+        result.checkpoints,
+        disagreements.length,
         faults.length === 0 ? `ok (${result.verified})` : "broken",
       ].map(String),
     ],

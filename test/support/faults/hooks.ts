@@ -2,7 +2,7 @@ import { registerHooks } from "node:module";
 
 /**
  * Puts a disk in memory under the modules of the durable path, for this process alone: whatever they import as node:fs, node:fs/promises and
- * node:worker_threads is what stands beside this file. Import it before any of them. Production code knows nothing of it.
+ * node:worker_threads is what stands beside this file. Production code knows nothing of it.
  */
 
 /** Modules that keep something on disk. The lock of the directory stays real: it is no file that a crash could leave half. */
@@ -14,18 +14,21 @@ const STAND_INS: Readonly<Record<string, string>> = {
   "node:worker_threads": "./node-worker-threads.ts",
 };
 
-registerHooks({
-  resolve(specifier, context, next) {
-    const standIn = STAND_INS[specifier];
-    const importer = context.parentURL;
-    if (standIn === undefined || importer === undefined || !HOOKED.test(importer))
-      return next(specifier, context);
-    const { search } = new URL(importer);
-    const file =
-      specifier === "node:worker_threads" && search !== "" ? "./inside-worker.ts" : standIn;
-    return {
-      url: new URL(`${file}${file === standIn ? "" : search}`, import.meta.url).href,
-      shortCircuit: true,
-    };
-  },
-});
+/** From here on; what was imported before keeps the real one. */
+export function putDiskUnderneath(): void {
+  registerHooks({
+    resolve(specifier, context, next) {
+      const standIn = STAND_INS[specifier];
+      const importer = context.parentURL;
+      if (standIn === undefined || importer === undefined || !HOOKED.test(importer))
+        return next(specifier, context);
+      const { search } = new URL(importer);
+      const file =
+        specifier === "node:worker_threads" && search !== "" ? "./inside-worker.ts" : standIn;
+      return {
+        url: new URL(`${file}${file === standIn ? "" : search}`, import.meta.url).href,
+        shortCircuit: true,
+      };
+    },
+  });
+}
