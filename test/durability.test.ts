@@ -147,6 +147,8 @@ async function crash(
 ): Promise<Operation | undefined> {
   const random = seeded(number);
   const world = new World(root);
+  // A store that is behind the log, and one that is not.
+  world.warehouse.insertTurns = flavour === "kill" ? 100 : 1;
   const first = new Life(world.disk, plan);
   await live(world, first);
   const { stoppedAt } = first;
