@@ -148,7 +148,7 @@ async function crash(
   const random = seeded(number);
   const world = new World(root);
   // A store that is behind the log, and one that is not.
-  world.warehouse.insertTurns = flavour === "kill" ? 100 : 1;
+  world.warehouse.insertTurns = flavour === "kill" ? 20 : 1;
   const first = new Life(world.disk, plan);
   await live(world, first);
   const { stoppedAt } = first;
