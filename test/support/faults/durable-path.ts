@@ -60,7 +60,7 @@ export function sectionsOf(logId: string, number: number, rows: number): RowSect
       logId,
       Array.from({ length: rows - findings }, (_, row) => ({
         timestampNs: 1n,
-        controlKind: "test",
+        controlKind: "records_read",
         detail: { name: name(findings + row) },
       })),
     ),

@@ -97,6 +97,8 @@ export class Warehouse {
       },
       checkpoints: async () => [],
       strangers: async () => [],
+      alterations: async () => [],
+      timeline: async () => ({ newestNs: null, silences: [], silenceCount: 0, uncleanStops: 0 }),
       findings: async () => ({}),
       close: async () => {},
     };
