@@ -38,7 +38,7 @@ async function live(world: paths.World, life: Life): Promise<void> {
         await Promise.all([path.send(i, BATCHES[i]!), path.send(i + 1, BATCHES[i + 1]!)]);
         await path.sealer.checkpoint();
       }
-      await path.stop();
+      await path.stop(life);
       if (path.fatal.length > 0) throw path.fatal[0]!;
     } catch (error) {
       if (!life.isStopped) throw error;
@@ -233,7 +233,7 @@ async function suffer(
       return { isOpen: false, refusals: new Set(), end };
     }
     const refusals = await sendAll(path);
-    await (path.fatal.length === 0 ? path.stop() : path.close()).catch(() => {});
+    await (path.fatal.length === 0 ? path.stop(life) : path.close()).catch(() => {});
     return { isOpen: true, refusals, end: path.fatal[0]?.code };
   });
 }

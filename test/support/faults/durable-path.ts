@@ -206,11 +206,11 @@ export class DurablePath {
   }
 
   /** Brings everything to its end, as a server that is told to stop. */
-  async stop(): Promise<void> {
+  async stop(life: Life): Promise<void> {
     try {
       await this.sealer.checkpoint();
       await this.sealer.settle();
-      await this.writer.drain(10_000);
+      await Promise.race([this.writer.drain(10_000), life.ended]);
     } finally {
       await this.close();
     }

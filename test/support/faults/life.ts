@@ -46,6 +46,7 @@ export class Life {
   isStopped = false;
   /** Where it was stopped. */
   stoppedAt: (Operation & { readonly fate: Fate }) | undefined;
+  readonly #end = Promise.withResolvers<void>();
   /** Steps in the order in which they were first seen. */
   readonly seenSteps = new Set<DurableStep>();
 
@@ -59,6 +60,11 @@ export class Life {
     const life = lives.getStore();
     if (life === undefined) throw new Error("outside of a life");
     return life;
+  }
+
+  /** Resolves when it is stopped. */
+  get ended(): Promise<void> {
+    return this.#end.promise;
   }
 
   run<T>(act: () => Promise<T>): Promise<T> {
@@ -88,14 +94,10 @@ export class Life {
     }
     if (fate === "within") actHalf();
     if (fate === "after") act();
-    this.stop(operation, fate);
-    throw new Stopped(`stopped ${fate} ${kind} ${operation.path}`);
-  }
-
-  /** Ends the process here and now. */
-  stop(operation?: Operation, fate: Fate = "after"): void {
     this.isStopped = true;
-    if (operation !== undefined) this.stoppedAt = { ...operation, fate };
+    this.stoppedAt = { ...operation, fate };
+    this.#end.resolve();
+    throw new Stopped(`stopped ${fate} ${kind} ${operation.path}`);
   }
 }
 
