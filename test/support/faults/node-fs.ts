@@ -19,8 +19,22 @@ function later<T>(act: () => T, done: Done<T>): void {
   });
 }
 
-export function readFile(path: string, done: Done<Buffer>): void {
-  later(() => files.readFile(path), done);
+export function openSync(path: string, flags: string): number {
+  return files.open(path, flags);
+}
+
+export function closeSync(fd: number): void {
+  files.close(fd);
+}
+
+export function readSync(
+  fd: number,
+  into: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): number {
+  return files.read(fd, into.subarray(offset, offset + length), position);
 }
 
 export function existsSync(path: string): boolean {
@@ -62,8 +76,8 @@ export default {
   mkdir: (path: string, _options: object, done: Done<string | undefined>) =>
     later(() => files.makeDirectory(path), done),
 
-  openSync: (path: string, flags: string) => files.open(path, flags),
-  closeSync: (fd: number) => files.close(fd),
+  openSync,
+  closeSync,
   writeSync: (fd: number, bytes: Uint8Array, offset: number) =>
     files.write(fd, bytes.subarray(offset)),
   fdatasyncSync: (fd: number) => files.sync(fd),
