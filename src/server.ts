@@ -29,7 +29,7 @@ import { TABLES } from "./records/columns.ts";
 import { controlSection } from "./records/own-rows.ts";
 import { replaceFile } from "./seal/durable.ts";
 import { SealWatch } from "./seal-watch.ts";
-import { startRetention } from "./start-retention.ts";
+import { startRetention } from "./retention/start.ts";
 import { compareStored, openSealer } from "./sealing.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
 import { Quarantine } from "./store/quarantine.ts";
@@ -40,8 +40,8 @@ import { openStore, prepareTables, readNamed } from "./store-connection.ts";
 import { listenHealth } from "./telemetry/health.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { RunningTotals } from "./totals.ts";
-import { ScheduledVerification } from "./verification.ts";
-import { verifyApart } from "./verification-process.ts";
+import { ScheduledVerification } from "./verification/schedule.ts";
+import { verifyApart } from "./verification/process.ts";
 import { WitnessFindings } from "./witness-findings.ts";
 
 /** Ports in use, as they stand in `<data>/ports.json`. */

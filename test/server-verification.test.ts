@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import t from "tap";
-import { verifyApart } from "../src/verification-process.ts";
+import { verifyApart } from "../src/verification/process.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { send } from "./support/senders.ts";
 import { runVerify, temporaryDirectory, whyNoEngine } from "./support/server-fixture.ts";

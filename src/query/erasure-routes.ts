@@ -4,7 +4,7 @@ import type { HttpRequest, HttpRoutes } from "../core/http.ts";
 import { parseRuns, type Run } from "../records/drops.ts";
 import { callerOf } from "./reads.ts";
 
-/** What erases rows; see src/erasure.ts. */
+/** What erases rows; see src/retention/erasure.ts. */
 export interface Erasures {
   erase(request: {
     readonly what: { readonly runs: readonly Run[] } | { readonly principal: string };

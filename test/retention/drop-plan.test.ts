@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import t from "tap";
-import type { LeafBatch } from "../src/core/verification.ts";
-import { type DropPart, planDrop } from "../src/drop-plan.ts";
-import { expiresAtNs, longest } from "../src/expiry-periods.ts";
-import { TABLES } from "../src/records/columns.ts";
-import { formatRuns, MAX_RUNS_TEXT, parseRuns } from "../src/records/drops.ts";
-import { parsePartition } from "../src/store/retention.ts";
-import { encodeEntry } from "../src/tlog/entry.ts";
-import { encodeBundle } from "../src/tlog/tiles.ts";
-import type { Kind } from "../src/core/kinds.ts";
+import type { LeafBatch } from "../../src/core/verification.ts";
+import { type DropPart, planDrop } from "../../src/retention/drop-plan.ts";
+import { expiresAtNs, longest } from "../../src/retention/periods.ts";
+import { TABLES } from "../../src/records/columns.ts";
+import { formatRuns, MAX_RUNS_TEXT, parseRuns } from "../../src/records/drops.ts";
+import { parsePartition } from "../../src/store/retention.ts";
+import { encodeEntry } from "../../src/tlog/entry.ts";
+import { encodeBundle } from "../../src/tlog/tiles.ts";
+import type { Kind } from "../../src/core/kinds.ts";
 
 const hashOf = (index: number): Buffer => createHash("sha256").update(`row ${index}`).digest();
 

@@ -1,4 +1,4 @@
-import { type Retention, retentionDays } from "./config/values.ts";
+import { type Retention, retentionDays } from "../config/values.ts";
 
 const NS_PER_MS = 1_000_000n;
 

@@ -1,20 +1,20 @@
-import type { Config } from "./config/options.ts";
-import { MeshproofError } from "./core/errors.ts";
-import type { Logger } from "./core/logger.ts";
-import { nowNanos } from "./core/time.ts";
-import type { FindingLedger } from "./correlate/ledger.ts";
+import type { Config } from "../config/options.ts";
+import { MeshproofError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { nowNanos } from "../core/time.ts";
+import type { FindingLedger } from "../correlate/ledger.ts";
 import type { DropLog } from "./drops.ts";
 import type { ErasureRequest, ErasureResult } from "./erasure.ts";
-import { internalMeta } from "./journal/frame.ts";
-import type { Journal } from "./journal/journal.ts";
-import { controlSection } from "./records/own-rows.ts";
+import { internalMeta } from "../journal/frame.ts";
+import type { Journal } from "../journal/journal.ts";
+import { controlSection } from "../records/own-rows.ts";
 import { Retention } from "./retention.ts";
-import type { Sealer } from "./seal/sealer.ts";
-import type { StoreConnection } from "./store-connection.ts";
-import { RetentionStore } from "./store/retention.ts";
-import { ClickHouseRowSource } from "./store/rows.ts";
-import type { StoreWriter } from "./store/writer.ts";
-import type { Metrics } from "./telemetry/metrics.ts";
+import type { Sealer } from "../seal/sealer.ts";
+import type { StoreConnection } from "../store-connection.ts";
+import { RetentionStore } from "../store/retention.ts";
+import { ClickHouseRowSource } from "../store/rows.ts";
+import type { StoreWriter } from "../store/writer.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 
 /** The parts of a server that expiry and erasure work on. */
 export interface RetentionParts {

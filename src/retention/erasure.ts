@@ -1,10 +1,10 @@
-import { MeshproofError } from "./core/errors.ts";
-import type { Logger } from "./core/logger.ts";
+import { MeshproofError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
 import type { DropHistory, Drops, OpenDrop } from "./drops.ts";
-import { TABLES, type Table } from "./records/columns.ts";
-import type { Run } from "./records/drops.ts";
-import type { ClickHouseRowSource } from "./store/rows.ts";
-import type { RetentionStore } from "./store/retention.ts";
+import { TABLES, type Table } from "../records/columns.ts";
+import type { Run } from "../records/drops.ts";
+import type { ClickHouseRowSource } from "../store/rows.ts";
+import type { RetentionStore } from "../store/retention.ts";
 
 /** What is to be erased, and who says so. */
 export interface ErasureRequest {

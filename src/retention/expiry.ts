@@ -1,13 +1,13 @@
-import { formatRetention, type Retention, retentionDays } from "./config/values.ts";
-import { MeshproofError } from "./core/errors.ts";
-import type { Logger } from "./core/logger.ts";
-import { expiresAtNs, longest } from "./expiry-periods.ts";
+import { formatRetention, type Retention, retentionDays } from "../config/values.ts";
+import { MeshproofError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { expiresAtNs, longest } from "./periods.ts";
 import type { DropHistory, Drops, OpenDrop } from "./drops.ts";
-import { TABLES, type Table } from "./records/columns.ts";
-import type { DropRecord } from "./records/drops.ts";
-import type { ControlRecord } from "./records/own-rows.ts";
-import type { ClickHouseRowSource } from "./store/rows.ts";
-import type { Partition, RetentionStore } from "./store/retention.ts";
+import { TABLES, type Table } from "../records/columns.ts";
+import type { DropRecord } from "../records/drops.ts";
+import type { ControlRecord } from "../records/own-rows.ts";
+import type { ClickHouseRowSource } from "../store/rows.ts";
+import type { Partition, RetentionStore } from "../store/retention.ts";
 
 export interface ExpiryOptions {
   readonly drops: Drops;

@@ -1,4 +1,4 @@
-import { MeshproofError } from "./core/errors.ts";
+import { MeshproofError } from "../core/errors.ts";
 import { Drops, type DropsOptions } from "./drops.ts";
 import {
   type ErasureRequest,
@@ -8,8 +8,8 @@ import {
   sealErasure,
 } from "./erasure.ts";
 import { expire, type ExpiryOptions } from "./expiry.ts";
-import type { ClickHouseRowSource } from "./store/rows.ts";
-import type { RetentionStore } from "./store/retention.ts";
+import type { ClickHouseRowSource } from "../store/rows.ts";
+import type { RetentionStore } from "../store/retention.ts";
 
 export interface RetentionOptions
   extends

@@ -1,16 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import type { DirectoryReport } from "../src/cli/verify.ts";
-import { silentLogger } from "../src/core/logger.ts";
-import { FindingLedger, findingRecords } from "../src/correlate/ledger.ts";
-import { placedRows } from "../src/records/row-json.ts";
+import type { DirectoryReport } from "../../src/cli/verify.ts";
+import { silentLogger } from "../../src/core/logger.ts";
+import { FindingLedger, findingRecords } from "../../src/correlate/ledger.ts";
+import { placedRows } from "../../src/records/row-json.ts";
 import {
   type Mode,
   ScheduledVerification,
   type VerificationOptions,
   type VerificationRun,
-} from "../src/verification.ts";
+} from "../../src/verification/schedule.ts";
 
 /** When scheduled verifications run and what is made of their results; the process that verifies is in server-verification.test.ts. */
 

@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { setPriority } from "node:os";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DirectoryReport } from "./cli/verify.ts";
-import type { Config } from "./config/options.ts";
+import type { DirectoryReport } from "../cli/verify.ts";
+import type { Config } from "../config/options.ts";
 
 /** What the process of a verification is told. It travels over a channel of its own: the configuration holds passwords. */
 export interface VerificationTask {
@@ -18,9 +18,7 @@ export interface VerificationTask {
 /** What it answers: a report, or why there is none. */
 export type VerificationAnswer = { readonly report: DirectoryReport } | { readonly error: string };
 
-const SCRIPT = fileURLToPath(
-  new URL(`./verification-child${extname(import.meta.url)}`, import.meta.url),
-);
+const SCRIPT = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url));
 const MAX_STDERR = 2_000;
 /** Behind everything else on this machine. */
 const NICENESS = 19;

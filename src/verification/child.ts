@@ -1,8 +1,8 @@
-import { verifyDirectory } from "./cli/verify.ts";
-import type { VerificationAnswer, VerificationTask } from "./verification-process.ts";
+import { verifyDirectory } from "../cli/verify.ts";
+import type { VerificationAnswer, VerificationTask } from "./process.ts";
 
 /**
- * The process of one scheduled verification, started by verification-process.ts: it gets its task, sends its answer and ends. It runs the code of
+ * The process of one scheduled verification, started by process.ts: it gets its task, sends its answer and ends. It runs the code of
  * `meshproof verify`, ends with its parent, however that came, and changes nothing but the state file of incremental runs.
  */
 

@@ -1,10 +1,10 @@
-import { MeshproofError } from "./core/errors.ts";
-import type { LeafBatch } from "./core/verification.ts";
-import type { Table } from "./records/columns.ts";
-import { DropHash, formatRun, MAX_RUNS_TEXT, type Run } from "./records/drops.ts";
-import { HASH_LENGTH } from "./tlog/merkle.ts";
-import { TILE_WIDTH } from "./tlog/tiles.ts";
-import { BundleEntries } from "./verify/entries.ts";
+import { MeshproofError } from "../core/errors.ts";
+import type { LeafBatch } from "../core/verification.ts";
+import type { Table } from "../records/columns.ts";
+import { DropHash, formatRun, MAX_RUNS_TEXT, type Run } from "../records/drops.ts";
+import { HASH_LENGTH } from "../tlog/merkle.ts";
+import { TILE_WIDTH } from "../tlog/tiles.ts";
+import { BundleEntries } from "../verify/entries.ts";
 
 /** Rows that one control record names. */
 export interface DropPart {

@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DirectoryReport } from "./cli/verify.ts";
-import type { Logger } from "./core/logger.ts";
-import type { RowSection } from "./core/rows.ts";
-import { nowNanos } from "./core/time.ts";
-import type { FindingLedger } from "./correlate/ledger.ts";
-import { controlSection } from "./records/own-rows.ts";
-import { replaceFile } from "./seal/durable.ts";
-import type { VerificationReading } from "./telemetry/gauges.ts";
-import type { VerificationRunStatus, VerificationStatus } from "./query/api.ts";
-import type { HealthCheck } from "./telemetry/health.ts";
-import { describeFault } from "./verify/report.ts";
+import type { DirectoryReport } from "../cli/verify.ts";
+import type { Logger } from "../core/logger.ts";
+import type { RowSection } from "../core/rows.ts";
+import { nowNanos } from "../core/time.ts";
+import type { FindingLedger } from "../correlate/ledger.ts";
+import { controlSection } from "../records/own-rows.ts";
+import { replaceFile } from "../seal/durable.ts";
+import type { VerificationReading } from "../telemetry/gauges.ts";
+import type { VerificationRunStatus, VerificationStatus } from "../query/api.ts";
+import type { HealthCheck } from "../telemetry/health.ts";
+import { describeFault } from "../verify/report.ts";
 
 export const MODES = ["full", "incremental"] as const;
 export type Mode = (typeof MODES)[number];

@@ -1,8 +1,8 @@
 import { setTimeout } from "node:timers/promises";
-import { equalBytes } from "./core/bytes.ts";
-import { KINDS } from "./core/kinds.ts";
-import type { Logger } from "./core/logger.ts";
-import { SHA256_BYTES, sha256Into } from "./core/sha256.ts";
+import { equalBytes } from "../core/bytes.ts";
+import { KINDS } from "../core/kinds.ts";
+import type { Logger } from "../core/logger.ts";
+import { SHA256_BYTES, sha256Into } from "../core/sha256.ts";
 import { type DropPart, planDrop, type PlanOptions } from "./drop-plan.ts";
 import {
   type DropKind,
@@ -13,12 +13,12 @@ import {
   type NamedRows,
   namedRows,
   parseDropRecord,
-} from "./records/drops.ts";
-import type { ControlRecord } from "./records/own-rows.ts";
-import type { ClickHouseRowSource } from "./store/rows.ts";
-import type { RetentionStore } from "./store/retention.ts";
-import { type TilePath, TILE_WIDTH, tileWidth } from "./tlog/tiles.ts";
-import { BundleEntries } from "./verify/entries.ts";
+} from "../records/drops.ts";
+import type { ControlRecord } from "../records/own-rows.ts";
+import type { ClickHouseRowSource } from "../store/rows.ts";
+import type { RetentionStore } from "../store/retention.ts";
+import { type TilePath, TILE_WIDTH, tileWidth } from "../tlog/tiles.ts";
+import { BundleEntries } from "../verify/entries.ts";
 
 /** The log, as far as dropping rows has to do with it. */
 export interface DropLog {
