@@ -76,6 +76,7 @@ export async function demo(
     if (!stopping.signal.aborted) throw error;
     if (stopping.signal.reason !== STOPPED) throw stopping.signal.reason;
     output.note("Stopped before the end.");
+    if (workspace.isKept) output.note(`The directory stays:\n  ${workspace.directory}`);
     return EXIT.unable;
   } finally {
     output.status("");
