@@ -70,7 +70,7 @@ async function printTable(output: Output, pages: AsyncIterable<Page>, query: Que
   output.note("");
   output.note(
     hasMore
-      ? `The newest ${count} are shown; --limit N or --all shows more.`
+      ? `The newest ${count === 1 ? "is" : `${count} are`} shown; --limit N or --all shows more.`
       : `${count} ${count === 1 ? "record" : "records"}, newest first; that is all of them.`,
   );
   output.note("meshproof trace LEAF shows what happened around one; --json has every column.");

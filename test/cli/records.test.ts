@@ -290,6 +290,10 @@ t.test("--limit and --all read as many pages as they need, and the rest is offer
     [{ limit: "50" }],
   );
 
+  const one = await runHere(["records", "--api", url, "--limit", "1"]);
+  t.match(one.err, /^\nThe newest is shown; --limit N or --all shows more\.\n/);
+  asked.length = 0;
+
   const limited = await runHere(["records", "--api", url, "--limit", "300"]);
   t.equal(limited.out.match(/ denied /g)?.length, 300);
   t.equal(limited.out.match(/^TIME/gm)?.length, 2, "each page has its titles");
