@@ -182,6 +182,33 @@ t.test("a server that does not start is an error, and nothing stays", async (t) 
 });
 
 t.test(
+  "nothing stays of a demo whose terminal is closed, or whose output nobody reads any more",
+  async (t) => {
+    const home = workDirectory(t);
+    const before = process.env["TMPDIR"];
+    process.env["TMPDIR"] = home;
+    t.teardown(() => {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+    });
+    const nowhere = { write: () => true };
+    const context = { output: new Output({ stdout: nowhere, stderr: nowhere }, {}), env: {} };
+    const signals = new EventEmitter();
+    const start = async (): Promise<RunningServer> => {
+      t.equal(readdirSync(home).length, 1);
+      signals.emit("exit"); // what the process does at a write into a closed pipe
+      t.same(readdirSync(home), []);
+      signals.emit("SIGHUP");
+      await setTimeout(0);
+      const server = { failed: new Promise(() => {}), stop: () => Promise.resolve() };
+      return server as object as RunningServer;
+    };
+    t.equal(await demo({ seed: 1 }, context, start, signals), 3);
+    t.same(signals.eventNames(), []);
+  },
+);
+
+t.test(
   "a demo that was to keep its directory says where it stays, also when stopped early",
   async (t) => {
     const directory = join(workDirectory(t), "kept");

@@ -48,6 +48,7 @@ async function printJson(output: Output, pages: AsyncIterable<Page>): Promise<vo
       output.write(separator + JSON.stringify(record));
       separator = ",";
     }
+    await output.drained();
     next = page.next;
   }
   output.write(`],"next":${JSON.stringify(next)}}\n`);
@@ -60,6 +61,7 @@ async function printTable(output: Output, pages: AsyncIterable<Page>, query: Que
     if (page.records.length === 0) continue;
     if (count > 0) output.line();
     for (const line of renderRecords(page.records, output)) output.line(line);
+    await output.drained();
     count += page.records.length;
     hasMore = page.next !== null;
   }
