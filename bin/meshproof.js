@@ -26,7 +26,11 @@ if (isNew) {
   const { main } = await import(new URL(source, import.meta.url).href);
   // `meshproof … | head` closes our output early; that is no error.
   process.stdout.on("error", (error) => process.exit(error.code === "EPIPE" ? 0 : 3));
-  process.exit(await main(process.argv.slice(2), process, process.env));
+  const code = await main(process.argv.slice(2), process, process.env);
+  // A pipe takes no more than its reader does, and what still waits for it would end with us.
+  for (const stream of [process.stdout, process.stderr])
+    if (stream.writableLength > 0) await new Promise((done) => stream.write("", () => done()));
+  process.exit(code);
 } else {
   const ours = fromRoot("node_modules/node/bin/node");
   if (process.env.MESHPROOF_REEXEC !== undefined || !existsSync(ours)) {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -13,6 +14,7 @@ import { compare, type Counts } from "../src/demo/evidence.ts";
 import { type Plan, tallyOf } from "../src/demo/plan.ts";
 import { Random } from "../src/demo/random.ts";
 import { planShop } from "../src/demo/shop.ts";
+import type { RunningServer } from "../src/server.ts";
 import { runCommand } from "./support/command.ts";
 import { whyNoEngine } from "./support/server-fixture.ts";
 
@@ -178,6 +180,53 @@ t.test("a server that does not start is an error, and nothing stays", async (t) 
   );
   t.same(readdirSync(temporary), []);
 });
+
+t.test(
+  "nothing stays of a demo whose terminal is closed, or whose output nobody reads any more",
+  async (t) => {
+    const home = workDirectory(t);
+    const before = process.env["TMPDIR"];
+    process.env["TMPDIR"] = home;
+    t.teardown(() => {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+    });
+    const nowhere = { write: () => true };
+    const context = { output: new Output({ stdout: nowhere, stderr: nowhere }, {}), env: {} };
+    const signals = new EventEmitter();
+    const start = async (): Promise<RunningServer> => {
+      t.equal(readdirSync(home).length, 1);
+      signals.emit("exit"); // what the process does at a write into a closed pipe
+      t.same(readdirSync(home), []);
+      signals.emit("SIGHUP");
+      await setTimeout(0);
+      const server = { failed: new Promise(() => {}), stop: () => Promise.resolve() };
+      return server as object as RunningServer;
+    };
+    t.equal(await demo({ seed: 1 }, context, start, signals), 3);
+    t.same(signals.eventNames(), []);
+  },
+);
+
+t.test(
+  "a demo that was to keep its directory says where it stays, also when stopped early",
+  async (t) => {
+    const directory = join(workDirectory(t), "kept");
+    let notes = "";
+    const stderr = { write: (text: string) => ((notes += text), true) };
+    const context = { output: new Output({ stdout: stderr, stderr }, {}), env: {} };
+    const signals = new EventEmitter();
+    const server = { failed: new Promise(() => {}), stop: () => Promise.resolve() };
+    const start = async (): Promise<RunningServer> => {
+      signals.emit("SIGINT");
+      await setTimeout(0);
+      return server as object as RunningServer;
+    };
+    t.equal(await demo({ seed: 1, keep: true, directory }, context, start, signals), 3);
+    t.match(notes, `Stopped before the end.\nThe directory stays:\n  ${directory}\n`);
+    t.same(readdirSync(directory), ["meshproof.yaml"]);
+  },
+);
 
 t.test(
   "the demo with --keep: every number is what ClickHouse, API and log say",

@@ -51,10 +51,11 @@ export async function demo(
   const removeTemporary = (): void => {
     if (!workspace.isKept) rmSync(workspace.directory, REMOVE);
   };
-  const stopSignal = waitForStop(signals, () => {
-    removeTemporary();
-    exitNow(EXIT.unable);
-  });
+  // Whatever else ends the process, such as a reader of its output that went away, leaves nothing either.
+  signals.on("exit", removeTemporary);
+  // A closed terminal ends a demo that keeps nothing; `nohup` is for those that go on.
+  const names = workspace.isKept ? undefined : (["SIGTERM", "SIGINT", "SIGHUP"] as const);
+  const stopSignal = waitForStop(signals, () => exitNow(EXIT.unable), names);
   const stopping = new AbortController();
   const stopped = stopSignal.stopped.then(() => stopping.abort(STOPPED));
   const progress = new DemoProgress(output);
@@ -76,11 +77,13 @@ export async function demo(
     if (!stopping.signal.aborted) throw error;
     if (stopping.signal.reason !== STOPPED) throw stopping.signal.reason;
     output.note("Stopped before the end.");
+    if (workspace.isKept) output.note(`The directory stays:\n  ${workspace.directory}`);
     return EXIT.unable;
   } finally {
     output.status("");
     await server?.stop();
     removeTemporary();
+    signals.off("exit", removeTemporary);
     stopSignal.release();
   }
 }

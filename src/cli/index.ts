@@ -402,7 +402,7 @@ Run it as an administrator, grant the roles to users, then set exporters.clickho
     .addArgument(
       new Argument(
         "<role>",
-        "sender sends records, reader queries them, auditor also reads proofs and the log, admin may do everything",
+        "sender sends records, reader queries them and their proofs, auditor also sees who read what, admin may do everything",
       ).choices(ROLES),
     )
     .argument("<name>", "who holds it; records say which sender they came from", (name: string) => {

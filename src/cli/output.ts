@@ -5,6 +5,9 @@ export interface TextStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  /** More waits for the reader than the stream means to hold; `drain` comes when it has gone. */
+  readonly writableNeedDrain?: boolean;
+  once?(event: "drain", listener: () => void): unknown;
 }
 
 export interface Streams {
@@ -49,6 +52,13 @@ export class Output implements TextStyle {
   /** A result that is a file: as it is. */
   write(text: string): void {
     this.#streams.stdout.write(text);
+  }
+
+  /** Resolves when whoever reads standard output has caught up: between the parts of a long result, which would else pile up in memory. */
+  async drained(): Promise<void> {
+    const { stdout } = this.#streams;
+    if (stdout.writableNeedDrain !== true) return;
+    await new Promise<void>((resolve) => void stdout.once?.("drain", resolve));
   }
 
   /** A result for programs: one line of JSON. */

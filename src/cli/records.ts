@@ -48,6 +48,7 @@ async function printJson(output: Output, pages: AsyncIterable<Page>): Promise<vo
       output.write(separator + JSON.stringify(record));
       separator = ",";
     }
+    await output.drained();
     next = page.next;
   }
   output.write(`],"next":${JSON.stringify(next)}}\n`);
@@ -60,6 +61,7 @@ async function printTable(output: Output, pages: AsyncIterable<Page>, query: Que
     if (page.records.length === 0) continue;
     if (count > 0) output.line();
     for (const line of renderRecords(page.records, output)) output.line(line);
+    await output.drained();
     count += page.records.length;
     hasMore = page.next !== null;
   }
@@ -70,7 +72,7 @@ async function printTable(output: Output, pages: AsyncIterable<Page>, query: Que
   output.note("");
   output.note(
     hasMore
-      ? `The newest ${count} are shown; --limit N or --all shows more.`
+      ? `The newest ${count === 1 ? "is" : `${count} are`} shown; --limit N or --all shows more.`
       : `${count} ${count === 1 ? "record" : "records"}, newest first; that is all of them.`,
   );
   output.note("meshproof trace LEAF shows what happened around one; --json has every column.");

@@ -17,8 +17,8 @@ export interface ServeOptions extends ConfigOption {
 
 /** Where signals come from: `process`, or a test's own emitter. */
 export interface SignalSource {
-  on(signal: NodeJS.Signals, listener: () => void): unknown;
-  off(signal: NodeJS.Signals, listener: () => void): unknown;
+  on(event: NodeJS.Signals | "exit", listener: () => void): unknown;
+  off(event: NodeJS.Signals | "exit", listener: () => void): unknown;
 }
 
 /** Runs the server until it is told to stop. Exit code 0 after a clean stop, 3 when it failed. */
@@ -60,10 +60,11 @@ export const startForReal: StartServer = async (config, options) => {
 /** Ctrl-C reaches a process twice when npm or npx passes the signal on: what comes this soon after the first is the same one. */
 const SAME_SIGNAL_MS = 1000;
 
-/** Waits for SIGTERM or SIGINT; `onSecond` is called at another one, by somebody who does not want to wait. */
+/** Waits for SIGTERM or SIGINT, or what `names` has; `onSecond` is called at another one, by somebody who does not want to wait. */
 export function waitForStop(
   signals: SignalSource,
   onSecond: () => void,
+  names: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"],
 ): { stopped: Promise<undefined>; release(): void } {
   let firstAt: number | undefined;
   const { promise, resolve: stop } = Promise.withResolvers<undefined>();
@@ -76,7 +77,6 @@ export function waitForStop(
       onSecond();
     }
   };
-  const names = ["SIGTERM", "SIGINT"] as const;
   for (const name of names) signals.on(name, listener);
   return {
     stopped: promise,

@@ -39,6 +39,10 @@ declare module "fastify" {
 }
 
 const GRACE_MS = 10_000;
+/** Of a parameter in the path: no shorter than a URL can be, so that the route that knows what it should be says what is wrong with it. */
+const MAX_PARAMETER_LENGTH = 64 * 1024;
+/** How much of a path a message repeats. */
+const MAX_SHOWN_PATH = 256;
 /** Retry-After of errors that do not know better: overload passes sooner than a full disk or a store that is down. */
 const RETRY_AFTER_SECONDS = { 429: 1, 503: 5 } as const;
 
@@ -115,6 +119,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     serverFactory: (handler) => createListener(options, handler),
     clientErrorHandler: answerBrokenConnection,
     frameworkErrors: (error, request, reply) => answerError(error, request, reply),
+    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
     return503OnClosing: false, // `draining` answers, in the right encoding and with Retry-After
   });
   const { server } = routes;
@@ -154,12 +159,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (allowed.length === 0)
       throw new MeshproofError(
         "NOT_FOUND",
-        `expected ${methods.all()}, got ${request.method} ${path}`,
+        `expected ${methods.all()}, got ${request.method} ${cut(path)}`,
       );
     reply.header("allow", allowed.join(", "));
     throw new MeshproofError(
       "METHOD_NOT_ALLOWED",
-      `${path}: expected ${allowed.join(" or ")}, got ${request.method}`,
+      `${cut(path)}: expected ${allowed.join(" or ")}, got ${request.method}`,
     );
   }
 
@@ -285,6 +290,11 @@ function answerTo(error: MeshproofError): { status: number; retryAfter: number |
     status,
     retryAfter: Math.max(1, Math.ceil(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS[status])),
   };
+}
+
+/** A path for a message: an answer does not repeat whatever a client sends. */
+function cut(path: string): string {
+  return path.length > MAX_SHOWN_PATH ? `${path.slice(0, MAX_SHOWN_PATH)}…` : path;
 }
 
 function asMeshproofError(thrown: unknown): MeshproofError {

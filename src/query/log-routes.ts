@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MeshproofError } from "../core/errors.ts";
 import type { HttpRoutes } from "../core/http.ts";
+import { show } from "./parameters.ts";
 import { HASH_LENGTH } from "../tlog/merkle.ts";
 import { bundlePrefix, formatTilePath, parseTilePath, TILE_WIDTH } from "../tlog/tiles.ts";
 import type { TilePath } from "../tlog/tiles.ts";
@@ -44,7 +45,7 @@ export function registerLogRoutes(
     if (bytes === undefined)
       throw new MeshproofError(
         "NOT_FOUND",
-        `expected the checkpoint or a tile of this log, got ${path}`,
+        `expected the checkpoint or a tile of this log, got ${show(path)}`,
       );
     return reply
       .header(

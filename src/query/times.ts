@@ -13,7 +13,7 @@ const AGO = /^-(\d{1,9})([smhd])$/;
 
 /** What `parseTime` takes, for messages. */
 export const TIME_FORMS =
-  "RFC 3339 (2026-09-21T14:00:00Z; the + of an offset is sent as %2B), Unix seconds or nanoseconds, or how long ago (-90s, -15m, -1h, -7d)";
+  "RFC 3339 (2026-09-21T14:00:00Z; in a URL the + of an offset is %2B), Unix seconds or nanoseconds, or how long ago (-90s, -15m, -1h, -7d)";
 
 /**
  * Nanoseconds since the epoch, undefined when `text` is no time.

@@ -47,6 +47,8 @@ t.test("help says what there is, with examples and exit codes, and exits 0", asy
     t.match(help.out, new RegExp(`^Usage: meshproof ${command} `));
   }
   t.match(out, /Exit codes: 0 fine; 1 a check failed/);
+  const roles = (await run("token", "--help")).out.replaceAll(/\s+/g, " ");
+  t.match(roles, /reader queries them and their proofs, auditor also sees who read what/);
 });
 
 t.test("the version is the package's", async (t) => {

@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import t from "tap";
 import { displayWidth, fit, Output, pad, shrink, type TextStyle } from "../../src/cli/output.ts";
@@ -8,7 +10,7 @@ import { renderRecords } from "../../src/cli/records-table.ts";
 import type { RecordJson } from "../../src/records/row-json.ts";
 import { createToken, formatTokenLine } from "../../src/core/tokens.ts";
 import { type FakeApi, fakeApi, runHere, sendJson } from "../support/api-server.ts";
-import { type CommandResult, runCommand } from "../support/command.ts";
+import { type CommandResult, runCommand, startCommand } from "../support/command.ts";
 import { send } from "../support/senders.ts";
 import { temporaryDirectory, whyNoEngine } from "../support/server-fixture.ts";
 import { ServerProcess } from "../support/server-process.ts";
@@ -259,6 +261,21 @@ async function listApi(t: { teardown(end: () => unknown): void }, count: number)
   });
 }
 
+t.test("a reader that takes its time gets the whole answer", async (t) => {
+  const count = 3000; // some megabytes: more than a pipe holds
+  const { url } = await listApi(t, count);
+  for (const format of [["--json"], []]) {
+    const child = startCommand("records", "--all", "--api", url, ...format);
+    const closed = once(child, "close");
+    await Promise.race([once(child, "exit"), setTimeout(1500)]);
+    const out = await text(child.stdout);
+    t.same(await closed, [0, null]);
+    const found =
+      format.length > 0 ? JSON.parse(out).records.length : out.match(/ denied /g)?.length;
+    t.equal(found, count);
+  }
+});
+
 t.test("every criterion is passed on as it was given", async (t) => {
   const { url, asked } = await listApi(t, 1);
   const criteria = {
@@ -289,6 +306,10 @@ t.test("--limit and --all read as many pages as they need, and the rest is offer
     asked.splice(0).map(({ query }) => query),
     [{ limit: "50" }],
   );
+
+  const one = await runHere(["records", "--api", url, "--limit", "1"]);
+  t.match(one.err, /^\nThe newest is shown; --limit N or --all shows more\.\n/);
+  asked.length = 0;
 
   const limited = await runHere(["records", "--api", url, "--limit", "300"]);
   t.equal(limited.out.match(/ denied /g)?.length, 300);

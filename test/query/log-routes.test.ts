@@ -148,6 +148,7 @@ t.test("any other path is not found, whatever it hides", async (t) => {
     "/log/tile/0/002",
     "/log/state",
     "/log/tile/0/000\\..",
+    `/log/${"a".repeat(9000)}`,
   ]) {
     const response = await get(path);
     t.equal(response?.status, 404, path);
@@ -157,6 +158,7 @@ t.test("any other path is not found, whatever it hides", async (t) => {
       "a tile that does not exist yet must not stay missing in a cache",
     );
     t.equal(JSON.parse(String(response?.body)).error.code, "NOT_FOUND");
+    t.ok(String(response?.body).length < 1000, "a path is not repeated whole");
   }
 });
 

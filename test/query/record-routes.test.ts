@@ -217,12 +217,13 @@ t.test("what cannot be right is 400 and named; nothing is read and nothing seale
       `access-records?from=${time}`,
       /from: expected RFC 3339 .* got "/,
     ]),
-    ["access-records?from=2026-09-21T14:00:00+02:00", /the \+ of an offset is sent as %2B/],
+    ["access-records?from=2026-09-21T14:00:00+02:00", /in a URL the \+ of an offset is %2B/],
     ["access-records?from=20&to=10", /from: expected a time before to/],
     ["access-records?from=10&to=10", /from: expected a time before to/],
     ["access-records?cursor=x", /cursor: expected `next` of an answer/],
     [`access-records?cursor=${"A".repeat(2000)}`, /cursor: expected `next`/],
     ["traces/xyz", /trace ID: expected 32 hex digits/],
+    [`traces/${"a".repeat(9000)}`, /^trace ID: expected 32 hex digits .*, got "a{64}…"$/],
     [`traces/${TRACE}?from=1`, /expected limit, cursor, got the parameter "from"/],
     [`traces/${TRACE}?limit=10001`, /limit: expected a number from 1 to 10000/],
     ["records/-1", /record: expected <leaf index> or <log ID>:<leaf index>/],
@@ -245,9 +246,12 @@ t.test("what cannot be right is 400 and named; nothing is read and nothing seale
   }
   for (const path of ["records/%c0", `records/${"1".repeat(300)}`, `traces/${"%41".repeat(200)}`])
     t.equal((await get(path)).status, 400, path.slice(0, 40));
+  const nowhere = await get(`nowhere/${"a".repeat(9000)}`);
+  t.equal(nowhere.status, 404);
+  t.ok(nowhere.text.length < 1000);
   t.strictSame(store.asked, []);
   t.strictSame(sealed, []);
-  t.equal(refused.length, cases.length + 3, "but each is counted");
+  t.equal(refused.length, cases.length + 4, "but each is counted");
 });
 
 t.test("a value is a parameter of its statement, whatever it looks like", async (t) => {
