@@ -160,6 +160,9 @@ async function build(
     onDurable: () => release(),
   });
   closers.push(() => sealer.close());
+  // The directory is locked from here on. What a killed server left names its ports, and nobody may wait for ours and find them.
+  const portsFile = join(directory, "ports.json");
+  await rm(portsFile, { force: true });
   const store = await openStore(clickhouse, directory, logger);
   closers.push(() => store.close());
   const writerClient = store.client("writer", clickhouse.database);
@@ -594,7 +597,6 @@ async function build(
     clickhouseHttp: store.engine?.httpPort ?? null,
     clickhouseNative: store.engine?.nativePort ?? null,
   };
-  const portsFile = join(directory, "ports.json");
   await replaceFile(portsFile, `${JSON.stringify({ ...ports, pid: process.pid })}\n`, 0o644);
   closers.push(() => rm(portsFile, { force: true }));
   scheduled.start();
