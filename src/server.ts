@@ -30,6 +30,7 @@ import { controlSection } from "./records/own-rows.ts";
 import { replaceFile } from "./seal/durable.ts";
 import { SealWatch } from "./seal-watch.ts";
 import { startRetention } from "./retention/start.ts";
+import { StoreWatch } from "./store-watch.ts";
 import { compareStored, openSealer } from "./sealing.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
 import { Quarantine } from "./store/quarantine.ts";
@@ -77,8 +78,9 @@ const JOURNAL_ALARM = 0.95;
 /** What open findings rest on stays in the journal. From the first share of its bound on they are sealed early, from the second on it goes. */
 const JOURNAL_HURRY = 0.5;
 const JOURNAL_LET_GO = 0.75;
-/** A store that refuses for longer than this is down; a shorter hiccup is not worth an alarm. */
+/** When the store counts as down; see StoreWatch. */
 const STORE_ALARM_MS = 5_000;
+const STORE_STALL_MS = 15_000;
 /** A checkpoint that is this many intervals late means that sealing is stuck. */
 const LATE_INTERVALS = 30;
 const VERSION = (
@@ -158,6 +160,9 @@ async function build(
     onDurable: () => release(),
   });
   closers.push(() => sealer.close());
+  // The directory is locked from here on. What a killed server left names its ports, and nobody may wait for ours and find them.
+  const portsFile = join(directory, "ports.json");
+  await rm(portsFile, { force: true });
   const store = await openStore(clickhouse, directory, logger);
   closers.push(() => store.close());
   const writerClient = store.client("writer", clickhouse.database);
@@ -217,9 +222,11 @@ async function build(
   closers.push(() => quarantine.close());
   const storedMark = new StoredMark(directory);
   closers.push(() => storedMark.close());
-  let storeFailingSinceMs = 0;
-  const isStoreFailing = (): boolean =>
-    storeFailingSinceMs > 0 && Date.now() - storeFailingSinceMs >= STORE_ALARM_MS;
+  const storeWatch = new StoreWatch({
+    alarmMs: STORE_ALARM_MS,
+    stallMs: STORE_STALL_MS,
+    underWayMs: () => writer.underWayMs,
+  });
   const writer = new StoreWriter({
     store: createRowStore({
       client: writerClient,
@@ -262,7 +269,7 @@ async function build(
       const kind = KIND_OF_TABLE.get(table)!;
       if (hasFailed) metrics.rowsFailed(kind, rows);
       else metrics.rowsStored(kind, rows, durationMs / 1000);
-      storeFailingSinceMs = hasFailed ? storeFailingSinceMs || Date.now() : 0;
+      storeWatch.attempted(hasFailed);
     },
     logger,
     maxPendingBytes: clickhouse.max_pending_bytes,
@@ -397,7 +404,7 @@ async function build(
     await sealer.settle(); // while the journal can still let go of what it held for this
     await sealer.askWitnesses();
     // A store that has been down for a while is not worth waiting for: the journal keeps what it lacks.
-    await writer.drain(isStoreFailing() ? FAILING_STORE_GRACE_MS : STORE_GRACE_MS);
+    await writer.drain(storeWatch.isFailing ? FAILING_STORE_GRACE_MS : STORE_GRACE_MS);
     if (writer.pendingRows > 0)
       logger.warn(
         { rows: writer.pendingRows },
@@ -454,11 +461,8 @@ async function build(
     },
     {
       name: "store",
-      ok: !isStoreFailing(),
-      detail:
-        storeFailingSinceMs === 0
-          ? "answers"
-          : `failing since ${new Date(storeFailingSinceMs).toISOString()}; ${writer.pendingRows} rows wait`,
+      ok: !storeWatch.isFailing,
+      detail: `${storeWatch.detail}; ${writer.pendingRows} rows wait`,
     },
     {
       name: "seal",
@@ -593,7 +597,6 @@ async function build(
     clickhouseHttp: store.engine?.httpPort ?? null,
     clickhouseNative: store.engine?.nativePort ?? null,
   };
-  const portsFile = join(directory, "ports.json");
   await replaceFile(portsFile, `${JSON.stringify({ ...ports, pid: process.pid })}\n`, 0o644);
   closers.push(() => rm(portsFile, { force: true }));
   scheduled.start();

@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { runCommand } from "./support/command.ts";
@@ -43,6 +44,9 @@ t.test("nothing acknowledged is lost, and nothing is there twice", { skip }, asy
   t.teardown(() => load.stop());
 
   await t.test("when the server is killed under load, three times", async (t) => {
+    const occupied = createServer().listen(0, "127.0.0.1");
+    await once(occupied, "listening");
+    t.teardown(() => occupied.close());
     for (let kill = 0; kill < 3; kill++) {
       await load.more(60);
       await server.kill();
@@ -51,6 +55,18 @@ t.test("nothing acknowledged is lost, and nothing is there twice", { skip }, asy
         const { code, report } = await runVerify(server);
         t.match(report, { integrity: "ok", faults: [] }, "verify counts what is in the journal");
         t.equal(code, 0);
+        const { port } = occupied.address() as AddressInfo;
+        await t.rejects(
+          ServerProcess.start(
+            directory,
+            `extensions: { health_check: { endpoint: "127.0.0.1:${port}" } }`,
+          ),
+          /LISTEN_FAILED/,
+        );
+        t.notOk(
+          existsSync(join(server.dataDirectory, "ports.json")),
+          "a start takes away the ports of the server before, whatever comes of it",
+        );
       }
       server = await ServerProcess.start(directory);
     }

@@ -100,6 +100,9 @@ function welcome(
   const url = (host: string, port: number, tls: object | undefined): string =>
     `http${tls === undefined ? "" : "s"}://${formatEndpoint({ host, port })}`;
   const otlpUrl = url(http.endpoint.host, ports.otlp, http.tls);
+  // An address that stands for all of them can be listened on, but no certificate names it.
+  const isAll = http.endpoint.host === "0.0.0.0" || http.endpoint.host === "::";
+  const sendUrl = url(isAll ? "localhost" : http.endpoint.host, ports.otlp, http.tls);
   const hasEngine = ports.clickhouseHttp !== null;
   const storeUrl = hasEngine ? url("127.0.0.1", ports.clickhouseHttp, undefined) : store.endpoint;
   const readerFile = join(config.storage.directory, "secrets", "clickhouse-reader");
@@ -138,12 +141,14 @@ function welcome(
   ]);
   output.line();
   const body = `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"${BigInt(Date.now()) * 1_000_000n}","body":{"stringValue":"hello"}}]}]}]}`;
-  const credentials = tokens.file === "" ? "" : '-H "Authorization: Bearer $TOKEN" ';
+  const certificate =
+    (http.tls?.client_ca_file ?? "") === "" ? "" : "--cert client.pem --key client-key.pem ";
+  const credentials = `${certificate}${tokens.file === "" ? "" : '-H "Authorization: Bearer $TOKEN" '}`;
   const flags = options.config.map((file) => ` --config ${file}`).join("");
   const select = `SELECT Timestamp, Body FROM ${store.database}.otel_logs`;
   output.line("Send a first record:");
   output.line(
-    `  curl ${credentials}-H 'Content-Type: application/json' ${otlpUrl}/v1/logs -d '${body}'`,
+    `  curl ${credentials}-H 'Content-Type: application/json' ${sendUrl}/v1/logs -d '${body}'`,
   );
   output.line("See it:");
   output.line(

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { isIP, isIPv4 } from "node:net";
 import { MeshproofError } from "./errors.ts";
 
@@ -22,6 +23,27 @@ export function peerAddress(remoteAddress: string | undefined): string {
   return remoteAddress.startsWith("::ffff:") && isIPv4(remoteAddress.slice(7))
     ? remoteAddress.slice(7)
     : remoteAddress;
+}
+
+/**
+ * The host that a request is for: the one of an absolute target, which outranks the Host header, else that header.
+ * Throws: BAD_REQUEST when there are several Host headers, since everyone may read another one.
+ * Source: RFC 9112, sections 3.2 and 3.2.2.
+ */
+export function hostHeader({
+  url,
+  headers,
+  rawHeaders,
+}: Pick<IncomingMessage, "url" | "headers" | "rawHeaders">): string | undefined {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === 4 && name.toLowerCase() === "host") count++;
+  }
+  if (count > 1)
+    throw new MeshproofError("BAD_REQUEST", `Host: expected one such header, got ${count}`);
+  const target = url?.startsWith("/") === false ? /^https?:\/\/([^/?#]*)/i.exec(url) : null;
+  return target?.[1] ?? headers.host;
 }
 
 /** Throws HOST_REFUSED or BAD_REQUEST unless the Host header may be served. */

@@ -13,7 +13,7 @@ import {
   discardBody,
 } from "./connections.ts";
 import { ERRORS, MeshproofError } from "./errors.ts";
-import { createHostGuard, isLoopback } from "./hosts.ts";
+import { createHostGuard, hostHeader, isLoopback } from "./hosts.ts";
 import { createListener } from "./listener.ts";
 import type { ListenerOptions } from "./listener.ts";
 import type { Logger } from "./logger.ts";
@@ -144,7 +144,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
   function admit(request: FastifyRequest, reply: FastifyReply): void {
     if (draining) throw new MeshproofError("SHUTTING_DOWN", "this process is stopping; send again");
-    checkHost(request.raw.headers.host);
+    checkHost(hostHeader(request.raw));
     if (
       authenticate !== null &&
       access !== undefined &&

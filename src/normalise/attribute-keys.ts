@@ -241,6 +241,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   response_code_details: { sure: ["response_code_details"] },
   connection_termination_details: { sure: ["connection_termination_details"] },
   response_flags: { sure: ["response_flags"] },
+  response_flags_long: { sure: ["response_flags_long"] },
   grpc_status: {
     plain: [
       "grpc_status",

@@ -56,9 +56,9 @@ export function mapDecision(reading: Reading): void {
     return namePolicy(reading);
   const flag = strongestFlag(reading);
   if (flag === FLAG.extAuthz)
-    return decide(reading, WORD.denied, WORD.ext_authz, FIELD.response_flags);
+    return decide(reading, WORD.denied, WORD.ext_authz, flagsField(reading));
   if (flag === FLAG.rateLimit)
-    return decide(reading, WORD.denied, WORD.rate_limit, FIELD.response_flags);
+    return decide(reading, WORD.denied, WORD.rate_limit, flagsField(reading));
   if (refusedCertificate(reading))
     return decide(reading, WORD.denied, WORD.mtls, FIELD.downstream_transport_failure_reason);
   if (is(reading, FIELD.enforced_engine_result, DENIED)) return decideByRbac(reading, WORD.denied);
@@ -66,7 +66,7 @@ export function mapDecision(reading: Reading): void {
     return decideByRbac(reading, WORD.allowed);
   const status = reading.draft.low[ACCESS.StatusCode]!;
   if (viaUpstream) return allowApplication(reading, status, FIELD.response_code_details);
-  if (flag === FLAG.transport) return decide(reading, WORD.failed, NO_ENGINE, FIELD.response_flags);
+  if (flag === FLAG.transport) return decide(reading, WORD.failed, NO_ENGINE, flagsField(reading));
   if (reading.has(FIELD.response_code_details)) return decideByDetails(reading, status);
   if (reading.has(FIELD.upstream_host))
     return allowApplication(reading, status, FIELD.upstream_host);
@@ -162,9 +162,14 @@ function decideByDetails(reading: Reading, status: number): void {
   else decide(reading, WORD.failed, NO_ENGINE, field);
 }
 
+/** The field that ResponseFlags was filled from. */
+function flagsField(reading: Reading): number {
+  return reading.has(FIELD.response_flags) ? FIELD.response_flags : FIELD.response_flags_long;
+}
+
 /** The response flag that says most. */
 function strongestFlag(reading: Reading): number {
-  const field = FIELD.response_flags;
+  const field = flagsField(reading);
   if (!reading.has(field)) return FLAG.none;
   const { buffer } = reading;
   const end = reading.end[field]!;

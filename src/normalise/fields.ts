@@ -88,6 +88,7 @@ export const FIELD_NAMES = [
   "response_code_details",
   "connection_termination_details",
   "response_flags",
+  "response_flags_long",
   "grpc_status",
   "bytes_received",
   "bytes_sent",
@@ -122,6 +123,7 @@ export const IS_NUMERIC = numeric(
   "bytes_received",
   "bytes_sent",
   "attempts",
+  "connection_id",
   "client_port",
   "server_port",
 );

@@ -1,4 +1,4 @@
-import { CHAR, indexOf, isDigit, isDigits } from "./ascii.ts";
+import { ascii, CHAR, indexOf, indexOfText, isDigit, isDigits } from "./ascii.ts";
 import { FIELD, FIELD_NAMES } from "./fields.ts";
 import type { Reading } from "./reading.ts";
 
@@ -57,6 +57,7 @@ const TOKENS = 24;
 /** Longest protocol that is looked for behind a path: `HTTP/1.1`. */
 const MAX_PROTOCOL = 12;
 const MAX_TIME = 40;
+const HTTP = ascii(" HTTP/");
 
 /**
  * Splits a line of Istio's default text format into its fields:
@@ -66,7 +67,8 @@ const MAX_TIME = 40;
  *
  * Envoy escapes nothing. Details may hold brackets and braces, and a termination blanks; whatever a client sends (path, user agent, forwarded-for, request ID)
  * may hold quotation marks. So the line is read from both ends, towards the user agent. A client that puts `" "` into a header can shift the border between
- * its own headers, and only these: then the line counts as read in part.
+ * its own headers, and only these: then the line counts as read in part. One that writes the end of a request and a status into its path or a header makes
+ * two lines of one: then nobody can say which status is the proxy's, and none of what stands between the method and the request ID is believed.
  * Source: istio, pilot/pkg/model/telemetry_logging.go, EnvoyTextLogFormat.
  */
 export class IstioLine {
@@ -90,9 +92,11 @@ export class IstioLine {
     const clean = unquoted && headers >= 0 && this.#readHeaders(headers);
     // The first half alone, "[time] "GET / HTTP/1.1" 200 -", could be anybody's: something else must say that this is a proxy.
     if (headers < 0 && !unquoted && !reading.traits.envoyLabels) return LINE.foreign;
+    const isForged = this.#hasSecondStatus(behindFlags - 1); // the blank counts too
+    if (isForged) this.#forget(PATH, REQUEST_ID);
     for (let i = 0; i < ORDER.length; i++)
       reading.setFromBody(ORDER[i]!, this.#start[i]!, this.#end[i]!);
-    return clean ? LINE.full : LINE.partial;
+    return clean && !isForged ? LINE.full : LINE.partial;
   }
 
   #set(token: number, start: number, end: number): void {
@@ -148,6 +152,23 @@ export class IstioLine {
     const next = flagsEnd + 1;
     const nextEnd = indexOf(from, CHAR.space, next, end);
     return isDigits(from, next, nextEnd < 0 ? end : nextEnd) ? -1 : next;
+  }
+
+  /** Does ` HTTP/…" CODE FLAGS DETAILS` stand once more behind the first? */
+  #hasSecondStatus(start: number): boolean {
+    const from = this.#from;
+    const end = this.#lineEnd;
+    for (let p = indexOfText(from, HTTP, start, end); p >= 0; p = indexOfText(from, HTTP, p, end)) {
+      p += HTTP.length;
+      const quote = indexOf(from, CHAR.quote, p, Math.min(end, p + MAX_PROTOCOL));
+      if (quote < 0 || quote + 2 >= end || from[quote + 1] !== CHAR.space) continue;
+      const code = quote + 2;
+      const codeEnd = indexOf(from, CHAR.space, code, end);
+      if (codeEnd < 0 || codeEnd - code > 3 || !isDigits(from, code, codeEnd)) continue;
+      const flagsEnd = indexOf(from, CHAR.space, codeEnd + 1, end);
+      if (flagsEnd >= 0 && areFlags(from, codeEnd + 1, flagsEnd)) return true;
+    }
+    return false;
   }
 
   /** `DETAILS TERMINATION "FAILURE" RECEIVED SENT DURATION UPSTREAM_TIME "`: position behind it, or -1. */

@@ -34,7 +34,6 @@ const TEXT_COLUMNS: Partial<Record<FieldName, number>> = {
   rpc_method: ACCESS.RpcMethod,
   response_flags: ACCESS.ResponseFlags,
   response_code_details: ACCESS.ResponseDetails,
-  connection_id: ACCESS.ConnectionId,
 };
 const NO_COLUMN = 0;
 const COLUMN_OF = Uint8Array.from(FIELD_NAMES, (name) =>

@@ -1,5 +1,5 @@
 import { ACCESS, type AccessDraft, SOURCES } from "../records/access-draft.ts";
-import { CHAR, hexValue, isHex, isLowerHex, isZeros, lower } from "./ascii.ts";
+import { ascii, CHAR, hexValue, isHex, isLowerHex, isZeros, lower } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
 import { WORD } from "./words.ts";
@@ -10,6 +10,13 @@ const SPAN_ID = 16;
 /** The two hex digits of each byte, the first in the high half. */
 const HEX_PAIRS = Uint16Array.from({ length: 256 }, (_, byte) =>
   Buffer.from(byte.toString(16).padStart(2, "0")).readUInt16BE(),
+);
+const HEX_DIGITS = ascii("0123456789abcdef");
+/** Value of each byte as a digit of base64; -1 for other bytes. */
+const BASE64_VALUES = Int8Array.from({ length: 256 }, (_, byte) =>
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(
+    String.fromCharCode(byte),
+  ),
 );
 const SAMPLED = 1;
 const UNKNOWN = -1;
@@ -100,14 +107,51 @@ function setBinaryId(
   return true;
 }
 
-/** A field's hex digits as an ID, in lower case, filled with zeros from the left when there are half as many. False when the field is no ID. */
+/** A field's hex digits as an ID, in lower case, filled with zeros from the left when there are half as many; or its base64. False when the field is no ID. */
 function setId(reading: Reading, column: number, field: number, digits: number): boolean {
+  if (!reading.has(field)) return false;
+  const start = reading.start[field]!;
+  const end = reading.end[field]!;
   if (
-    !reading.has(field) ||
-    !setHexId(reading, column, reading.start[field]!, reading.end[field]!, digits)
+    !setHexId(reading, column, start, end, digits) &&
+    !setBase64Id(reading, column, start, end, digits)
   )
     return false;
   reading.take(field);
+  return true;
+}
+
+/** An ID in base64, with its padding: what protobuf's general JSON mapping makes of bytes. Source: RFC 4648, section 4. */
+function setBase64Id(
+  reading: Reading,
+  column: number,
+  start: number,
+  end: number,
+  digits: number,
+): boolean {
+  const { buffer, draft } = reading;
+  if (end - start !== Math.ceil(digits / 6) * 4) return false;
+  const from = draft.scratchEnd;
+  draft.reserve(digits);
+  let at = from;
+  let any = 0;
+  let bits = 0;
+  let count = 0;
+  let p = start;
+  for (; at < from + digits; p++) {
+    const value = BASE64_VALUES[buffer[p]!]!;
+    if (value < 0) return false;
+    any |= value;
+    bits = (bits << 6) | value;
+    for (count += 6; count >= 4 && at < from + digits; count -= 4)
+      draft.scratch[at++] = HEX_DIGITS[(bits >>> (count - 4)) & 0xf]!;
+    bits &= (1 << count) - 1;
+  }
+  // Bits left over are zero, and the rest is padding.
+  if (bits !== 0 || any === 0) return false;
+  for (; p < end; p++) if (buffer[p] !== CHAR.equals) return false;
+  draft.scratchEnd = at;
+  draft.setScratch(column, from, at);
   return true;
 }
 

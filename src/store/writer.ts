@@ -32,6 +32,8 @@ export class StoreWriter {
   #queuedRows = 0;
   #queuedBytes = 0;
   #inFlightBytes = 0;
+  /** Since when rows are on their way without having arrived, through all attempts; undefined when none are. */
+  #underWaySince: number | undefined;
   /** Did an INSERT of the batch under way fail? */
   #attemptFailed = false;
   /** First index that only the journal holds; undefined when memory holds all. */
@@ -78,6 +80,11 @@ export class StoreWriter {
   /** Rows that are not in the store yet, in memory or in the journal. */
   get pendingRows(): number {
     return this.#nextIndex - this.#storedThrough;
+  }
+
+  /** For how long the rows under way, or those that could not be read from the journal, have not arrived, in milliseconds; 0 when there are none. */
+  get underWayMs(): number {
+    return this.#underWaySince === undefined ? 0 : this.#now() - this.#underWaySince;
   }
 
   /**
@@ -148,6 +155,7 @@ export class StoreWriter {
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
+        this.#underWaySince ??= this.#now();
         logger.error(
           { error: errorText(error), storedThrough: this.#storedThrough },
           "the writer to ClickHouse starts over from the journal",
@@ -258,6 +266,7 @@ export class StoreWriter {
     const end = last.firstIndex + last.count;
     const uncertain = batches[0]!.firstIndex < this.#uncertainBelow;
     const tables = [...slicesByKind(batches)];
+    this.#underWaySince ??= this.#now();
     this.#attemptFailed = false;
     const outcomes = await Promise.allSettled(
       tables.map(([kind, slices]) => storeRows(this.#context, kind, slices, uncertain)),
@@ -266,6 +275,7 @@ export class StoreWriter {
     // After a failed attempt a dying connection may still hold the bytes: then the collector takes them.
     if (!this.#attemptFailed) for (const batch of batches) freeRows(batch);
     this.#inFlightBytes = 0;
+    this.#underWaySince = undefined;
     this.#storedThrough = end;
     this.#options.onStored?.(end);
     for (const { index, resolve } of this.#drained) if (index <= end) resolve();

@@ -94,6 +94,23 @@ t.test("with --json it prints ports and key as one line", async (t) => {
 });
 
 t.test(
+  "the first record goes to a name that a certificate can have, with one of its own",
+  async (t) => {
+    const yaml = `receivers: { otlp: { protocols: { http: { endpoint: "0.0.0.0:4318", tls: { cert_file: c, key_file: k, client_ca_file: ca } } } } }
+`;
+    const run = start(t, {}, { yaml });
+    await run.ready;
+    t.match(
+      run.out(),
+      "curl --cert client.pem --key client-key.pem -H 'Content-Type: application/json' https://localhost:14318/v1/logs",
+    );
+    t.match(run.out(), "https://0.0.0.0:14318", "and where it listens is said as it is");
+    run.signals.emit("SIGTERM");
+    t.equal(await run.code, EXIT.ok);
+  },
+);
+
+t.test(
   "the next steps fit a configuration with tokens, TLS and a ClickHouse of its own",
   async (t) => {
     const yaml = `receivers: { otlp: { protocols: { http: { endpoint: "[::1]:4318", tls: { cert_file: c, key_file: k } } } } }

@@ -175,6 +175,19 @@ t.test(
   },
 );
 
+t.test("of two Host headers none counts, and an absolute target outranks the header", async (t) => {
+  const { port } = await start(t, {}, (routes) => routes.get("/", async () => "fine"));
+  const ask = (target: string, hosts: string) =>
+    exchange(port, Buffer.from(`GET ${target} HTTP/1.1\r\n${hosts}\r\n`));
+  const twice = await ask("/", "Host: localhost\r\nhOST: rebound.example\r\n");
+  t.equal(twice?.status, 400);
+  t.match(String(twice?.body), /Host: expected one such header, got 2/);
+  t.equal((await ask("http://localhost/", "Host: localhost\r\n"))?.status, 200);
+  const absolute = await ask("http://rebound.example/", "Host: localhost\r\n");
+  t.equal(absolute?.status, 403);
+  t.match(String(absolute?.body), /got .{1,2}rebound.example/);
+});
+
 t.test("a wrong method is 405 with what is allowed, on paths with parameters too", async (t) => {
   const { port } = await start(t, {}, (routes) => {
     routes.get("/things/:id/part.x", async () => "fine");

@@ -164,6 +164,26 @@ t.test("slices", async (t) => {
   );
 });
 
+t.test("how long rows have been under way counts through all attempts", async (t) => {
+  let now = 1000;
+  const { writer, store, add } = setUp(t, { now: () => now });
+  writer.start(0, 0);
+  t.equal(writer.underWayMs, 0, "nothing is under way");
+  store.down = true;
+  add(3);
+  const drained = writer.drain(LONG_MS);
+  while (writer.underWayMs === 0) {
+    await new Promise(setImmediate);
+    now++;
+  }
+  now += 20_000;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.ok(writer.underWayMs >= 20_000, "further attempts do not begin anew");
+  store.down = false;
+  await drained;
+  t.equal(writer.underWayMs, 0);
+});
+
 t.test(
   "rows of several kinds arrive once, each in its table, in one INSERT a table and batch",
   async (t) => {
@@ -492,9 +512,13 @@ t.test("a journal that ends too early is said", async (t) => {
   for (let i = 0; i < 5; i++) journal.append(2);
   const writer = open();
   writer.start(0, 12);
-  await writer.drain(30);
+  const drained = writer.drain(LONG_MS);
+  const isSaid = (): boolean =>
+    logger.lines.some((line) => line.includes("the journal ends, expected index 10 of 12"));
+  while (!isSaid()) await new Promise(setImmediate);
   t.equal(writer.storedThrough, 10, "what is there is stored");
-  t.ok(logger.lines.some((line) => line.includes("the journal ends, expected index 10 of 12")));
+  await writer.close();
+  await drained;
 });
 
 t.test("a hole in the indexes, or rows before the start, are the caller's mistake", async (t) => {
