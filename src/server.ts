@@ -3,9 +3,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ClockKeeping, writtenMs } from "./clock-keeping.ts";
 import { configHash } from "./config/hash.ts";
-import type { Config, ServerTls } from "./config/options.ts";
+import type { Config } from "./config/options.ts";
 import type { MeshproofError } from "./core/errors.ts";
-import type { TlsOptions } from "./core/http.ts";
 import { KINDS, type Kind, type KindName } from "./core/kinds.ts";
 import type { Logger } from "./core/logger.ts";
 import type { PlacedBatch } from "./core/rows.ts";
@@ -20,11 +19,10 @@ import { openBatchSecret, openLogId } from "./identity.ts";
 import { DeduplicationWindow } from "./journal/deduplication.ts";
 import { Journal } from "./journal/journal.ts";
 import { sealKeyChanges } from "./key-changes.ts";
+import { openListeners, type Ports } from "./listeners.ts";
 import { Normaliser } from "./normalise/normaliser.ts";
 import { RetentionRules } from "./normalise/retention-rules.ts";
 import { DEFAULT_RETENTION_CLASS, Pipeline } from "./pipeline.ts";
-import { createApiServer } from "./query/api.ts";
-import { createReceiver } from "./receive/otlp.ts";
 import { TABLES } from "./records/columns.ts";
 import { controlSection } from "./records/own-rows.ts";
 import { replaceFile } from "./seal/durable.ts";
@@ -38,22 +36,11 @@ import { createRowStore } from "./store/row-store.ts";
 import { StoredMark } from "./store/stored-mark.ts";
 import { StoreWriter } from "./store/writer.ts";
 import { openStore, prepareTables, readNamed } from "./store-connection.ts";
-import { listenHealth } from "./telemetry/health.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { RunningTotals } from "./totals.ts";
 import { ScheduledVerification } from "./verification/schedule.ts";
 import { verifyApart } from "./verification/process.ts";
 import { WitnessFindings } from "./witness-findings.ts";
-
-/** Ports in use, as they stand in `<data>/ports.json`. */
-export interface Ports {
-  readonly otlp: number;
-  readonly api: number;
-  readonly health: number;
-  readonly metrics: number;
-  readonly clickhouseHttp: number | null;
-  readonly clickhouseNative: number | null;
-}
 
 /** A server that is ready to serve. */
 export interface RunningServer {
@@ -65,16 +52,13 @@ export interface RunningServer {
   readonly failed: Promise<unknown>;
 }
 
-/** Requests under way get this long to end, then the store this long to take what is left; the journal keeps the rest. */
-const RECEIVER_GRACE_MS = 10_000;
+/** When requests have ended the store gets this long to take what is left; the journal keeps the rest. */
 const STORE_GRACE_MS = 20_000;
 const FAILING_STORE_GRACE_MS = 1_000;
 /** A request's rows may take so many times the bound of its body. */
 const MAX_ENCODED_FACTOR = 4;
 /** A request is one frame of the journal, and must fit beside others. */
 const MAX_FRAME_SHARE = 0.5;
-/** Below this share of the journal's bound records can still be taken, but not for long: health says so before senders are refused. */
-const JOURNAL_ALARM = 0.95;
 /** What open findings rest on stays in the journal. From the first share of its bound on they are sealed early, from the second on it goes. */
 const JOURNAL_HURRY = 0.5;
 const JOURNAL_LET_GO = 0.75;
@@ -130,7 +114,7 @@ async function build(
   const { normalise, correlate, retention, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
   const { clickhouse } = config.exporters;
-  const { api, health_check: healthCheck, tokens: tokenFile, verification } = config.extensions;
+  const { tokens: tokenFile, verification } = config.extensions;
   const startedAtMs = Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<unknown>();
   const onFatal = (error: MeshproofError): void => fail(error);
@@ -452,151 +436,31 @@ async function build(
   });
   closers.push(() => retentionJob.stop());
 
-  const checks = () => [
-    scheduled.check(),
+  const ports = await openListeners(
     {
-      name: "journal",
-      ok: !journal.storageFull && journal.bytes < journalBytes * JOURNAL_ALARM,
-      detail: `${journal.bytes} of ${journalBytes} bytes${journal.storageFull ? "; the disk has no room" : ""}`,
-    },
-    {
-      name: "store",
-      ok: !storeWatch.isFailing,
-      detail: `${storeWatch.detail}; ${writer.pendingRows} rows wait`,
-    },
-    {
-      name: "seal",
-      ok: !sealWatch.isLate,
-      detail: `${sealer.size - sealer.signedSize} records under no signed checkpoint, ${sealer.size - sealer.publishedSize} under no published one`,
-    },
-  ];
-  const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs });
-  closers.push(() => health.close());
-  const metricsListener = await metrics.listen(config.service.telemetry.metrics.address);
-  closers.push(() => metricsListener.close());
-  const readerClient = store.client("reader", clickhouse.database);
-  closers.push(() => readerClient.close());
-  const apiServer = createApiServer({
-    ...api.endpoint,
-    tls: readTls(api.tls),
-    tokens,
-    allowedHosts: hostsOrDefault(api.allowed_hosts),
-    logDirectory: join(directory, "log"),
-    publicLog: api.public_log,
-    records: {
-      store: readerClient,
-      log: {
-        id: logId,
-        origin: seal.origin,
-        sizes: () => ({
-          recorded: journal.durableIndex,
-          stored: writer.storedThrough,
-          published: sealer.publishedSize,
-        }),
-        prove: (index) => sealer.prove(index),
-        proveMany: (indexes) => sealer.proveMany(indexes),
-        read: (path) => sealer.read(path),
-      },
-      recordRead: async (detail) => {
-        const now = nowNanos();
-        await pipeline.seal(
-          [controlSection(logId, [{ timestampNs: now, controlKind: "records_read", detail }])],
-          now,
-        );
-      },
-    },
-    erasures: retentionJob,
-    onRefused: ({ code }) => metrics.readRefused(code),
-    logStatus: () => ({
-      origin: seal.origin,
+      config,
+      tokens,
+      logger,
+      startedAtMs,
       logId,
-      verifierKey: sealer.verifierKey,
-      signedSize: String(sealer.signedSize),
-      publishedSize: String(sealer.publishedSize),
-      lag: String(sealer.size - sealer.publishedSize),
-      keys: sealer.keys.map(({ verifierKey, from, through, record }) => ({
-        verifierKey,
-        from: String(from),
-        through: through === null ? null : String(through),
-        record: record === null ? null : String(record),
-      })),
-      witnesses: sealer.witnesses.map(({ size, cosignedAt, ...witness }) => ({
-        ...witness,
-        size: String(size),
-        cosignedAt: cosignedAt === null ? null : String(cosignedAt),
-      })),
-      verification: scheduled.status(),
-    }),
-    logger,
-  });
-  const apiAddress = await apiServer.listen();
-  closers.push(() => apiServer.close());
-  const receiver = createReceiver({
-    ...http.endpoint,
-    tls: readTls(http.tls),
-    tokens,
-    allowedHosts: hostsOrDefault(http.allowed_hosts),
-    maxBodyBytes: http.max_request_body_size,
-    maxInFlightBytes: http.max_in_flight_bytes,
-    admissionTimeoutMs: http.admission_timeout,
-    requestTimeoutMs: http.request_timeout,
-    consumer: pipeline,
-    metrics: {
-      accepted: () => {},
-      refused: ({ signal, code, sender }) => {
-        metrics.requestRefused(signal ?? "logs", code, 0);
-        totals.refused();
-        if (signal !== null)
-          ledger.note({
-            kind: "refused_batch",
-            subject: sender,
-            atNs: nowNanos(),
-            reason: code,
-          });
-      },
-      aborted: ({ signal, sender }) => {
-        metrics.requestRefused(signal, "ABORTED", 0);
-        totals.refused();
-        ledger.note({
-          kind: "refused_batch",
-          subject: sender,
-          atNs: nowNanos(),
-          reason: "the sender went away before the request was complete",
-        });
-      },
+      store,
+      metrics,
+      totals,
+      clock,
+      sealer,
+      sealWatch,
+      journal,
+      deduplication,
+      pipeline,
+      ledger,
+      correlator,
+      writer,
+      storeWatch,
+      scheduled,
+      retention: retentionJob,
     },
-    logger,
-  });
-  metrics.observe(() => ({
-    inFlightBytes: receiver.admission.bytesInFlight,
-    inFlightCapacityBytes: receiver.admission.maxBytes,
-    deduplicationKeys: deduplication?.size ?? 0,
-    correlationRecords: correlator.size,
-    correlationCapacity: correlate.max_records,
-    journalBytes: journal.bytes,
-    journalCapacityBytes: journalBytes,
-    storeQueueBytes: writer.pendingBytes,
-    storeQueueCapacityBytes: clickhouse.max_pending_bytes,
-    storedThrough: writer.storedThrough,
-    treeSize: sealer.size,
-    signedSize: sealer.signedSize,
-    publishedSize: sealer.publishedSize,
-    checkpointAgeSeconds: sealWatch.publishedAgeSeconds,
-    unsignedSeconds: sealWatch.unsignedSeconds,
-    clockOffsetSeconds: clock.offsetSeconds,
-    clockJumps: clock.jumps,
-  }));
-  const otlpAddress = await receiver.listen();
-  closers.push(() => receiver.close(RECEIVER_GRACE_MS));
-
-  const ports: Ports = {
-    otlp: otlpAddress.port,
-    api: apiAddress.port,
-    health: health.port,
-    metrics: metricsListener.port,
-    clickhouseHttp: store.engine?.httpPort ?? null,
-    clickhouseNative: store.engine?.nativePort ?? null,
-  };
+    closers,
+  );
   await replaceFile(portsFile, `${JSON.stringify({ ...ports, pid: process.pid })}\n`, 0o644);
   closers.push(() => rm(portsFile, { force: true }));
   scheduled.start();
@@ -609,20 +473,5 @@ async function build(
       stopping.abort();
       await closeAll();
     },
-  };
-}
-
-/** No hosts in the configuration means the guard's own default: ours on loopback, any beyond it. */
-function hostsOrDefault(hosts: readonly string[]): readonly string[] | undefined {
-  return hosts.length === 0 ? undefined : hosts;
-}
-
-function readTls(tls: ServerTls | undefined): TlsOptions | undefined {
-  if (tls === undefined) return undefined;
-  return {
-    certificate: readNamed(tls.cert_file),
-    key: readNamed(tls.key_file),
-    ...(tls.client_ca_file === "" ? {} : { clientAuthorities: readNamed(tls.client_ca_file) }),
-    minVersion: `TLSv${tls.min_version}`,
   };
 }
