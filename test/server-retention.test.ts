@@ -96,6 +96,7 @@ t.test("what is over is sealed, then dropped; all else stays and verifies", { sk
     const admin = server.admin();
     await server.send("clinic", 300);
     await server.until(400, "otel_logs");
+    await server.untilMarked();
     const [first] = await server.query<{ i: string }>("SELECT min(LeafIndex) AS i FROM otel_logs");
     const [partition] = await server.query<{ id: string }>(
       "SELECT DISTINCT _partition_id AS id FROM otel_logs",

@@ -3,7 +3,7 @@ import fs from "node:fs/promises";
 import { join } from "node:path";
 
 /** The file is written at most this often. */
-const INTERVAL_MS = 1_000;
+const INTERVAL_MS = 200;
 
 function markPath(dataDirectory: string): string {
   return join(dataDirectory, "state", "stored");

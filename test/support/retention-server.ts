@@ -8,6 +8,7 @@ import { nowNanos } from "../../src/core/time.ts";
 import { type RunningServer, startServer } from "../../src/server.ts";
 import { createStoreClient, type StoreClient } from "../../src/store/client.ts";
 import { RetentionStore } from "../../src/store/retention.ts";
+import { readStoredThrough } from "../../src/store/stored-mark.ts";
 import type { Report } from "../../src/verify/report.ts";
 import { runCommand } from "./command.ts";
 import { oneScope, writeLogs, writeTraces } from "./otlp-writer.ts";
@@ -97,6 +98,14 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
       `SELECT count() AS rows FROM ${table} WHERE ${where}`,
     );
     return Number(row!.rows);
+  }
+
+  /** Waits until rows are no longer looked for in the journal, whatever index they have now. */
+  async untilMarked(): Promise<void> {
+    const [row] = await this.query<{ i: string }>(
+      `SELECT max(i) AS i FROM (${TABLES.map((table) => `SELECT max(LeafIndex) AS i FROM ${table}`).join(" UNION ALL ")})`,
+    );
+    await until(() => readStoredThrough(join(this.#directory, "data")) > Number(row!.i));
   }
 
   /** Waits until a table has so many rows. */
