@@ -36,6 +36,8 @@ const SHARE = {
   readerQuery: 0.4,
   readerAll: 0.5,
   spill: 0.2,
+  /** Free for each thread of a query. */
+  thread: 0.05,
 };
 
 /** Engines of databases and tables that migrations may use: none that reaches files or other servers. */
@@ -158,6 +160,8 @@ export function usersConfigXml(options: UsersConfigOptions): string {
     async_insert: 0,
     implicit_select: 0,
     allow_introspection_functions: 0,
+    // Else all of a query runs in one thread: ClickHouse wants 1 GiB free for each further one. With two, verify is nearly twice as fast.
+    max_threads_min_free_memory_per_thread: bytes(SHARE.thread),
     query_profiler_real_time_period_ns: 0,
     query_profiler_cpu_time_period_ns: 0,
   };
