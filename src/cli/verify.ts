@@ -281,7 +281,7 @@ function print(
     [
       "Checked",
       `${checked.records} rows`,
-      `${checked.tiles} tiles and bundles, ${checked.checkpoints} checkpoints`,
+      `${checked.tiles} tiles and bundles, ${checked.checkpoints} ${checked.checkpoints === 1 ? "checkpoint" : "checkpoints"}`,
     ],
     ...(report.expired === 0
       ? []
