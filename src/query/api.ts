@@ -39,7 +39,7 @@ export interface VerificationRunStatus {
   /** failed: there is no verdict, and `reason` says why. */
   readonly outcome: "ok" | "broken" | "failed";
   readonly reason: string;
-  /** The last verdict there was. */
+  /** The last verdict of this mode: of this run, or where it failed of one before. */
   readonly integrity: "ok" | "broken" | "unknown";
   readonly completeness: "ok" | "gaps" | "unknown";
   readonly treeSize: string;

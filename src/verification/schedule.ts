@@ -15,22 +15,15 @@ import { describeFault } from "../verify/report.ts";
 export const MODES = ["full", "incremental"] as const;
 export type Mode = (typeof MODES)[number];
 
-/** What came of a scheduled verification. Numbers of records are safe integers. */
-export interface VerificationRun {
+/** What came of a scheduled verification, as the API shows it but with numbers: safe integers. */
+export interface VerificationRun extends Omit<VerificationRunStatus, Counts> {
   readonly mode: Mode;
-  /** When it ended, RFC 3339. */
-  readonly endedAt: string;
-  readonly durationMs: number;
-  /** failed: there is no verdict, and `reason` says why. */
-  readonly outcome: "ok" | "broken" | "failed";
-  readonly reason: string;
-  /** The last verdict of this mode: of this run, or where it failed of one before. */
-  readonly integrity: "ok" | "broken" | "unknown";
-  readonly completeness: "ok" | "gaps" | "unknown";
   readonly treeSize: number;
   readonly records: number;
   readonly faultCount: number;
 }
+
+type Counts = "treeSize" | "records" | "faultCount";
 
 export interface VerificationOptions {
   readonly dataDirectory: string;
