@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 
 export interface ChildOptions {
@@ -7,6 +8,9 @@ export interface ChildOptions {
   /** Beside those of this process. */
   readonly environment?: Readonly<Record<string, string>>;
 }
+
+/** What a program may be started with beside its arguments. */
+export type StartOptions = Omit<ChildOptions, "timeLimitMs">;
 
 export interface ChildResult {
   readonly code: number | null;
@@ -22,7 +26,18 @@ const GRACE_MS = 2_000;
 /** A child did not end in its time. */
 export class ChildTimeout extends Error {}
 
-/** Programs that are run and waited for. Each has a process group of its own, so that what it starts ends with it, by the number of that group. */
+/** A program that runs until it is ended. */
+export interface RunningChild {
+  readonly pid: number;
+  /** What it has printed so far on both outputs together, the last 1 MiB. */
+  readonly output: string;
+  /** The exit code once it ends, null when a signal ended it. */
+  readonly ended: Promise<number | null>;
+  /** Sends a signal to it and what it started, and waits for the end. */
+  readonly end: (signal: "SIGTERM" | "SIGKILL") => Promise<number | null>;
+}
+
+/** Programs that others wrote. Each has a process group of its own, so that what it starts ends with it, by the number of that group. */
 export class Children {
   readonly #signal: AbortSignal;
   readonly #running = new Map<number, Promise<unknown>>();
@@ -31,39 +46,16 @@ export class Children {
     this.#signal = signal;
   }
 
-  /** Rejects when the program cannot be started, takes too long or the run is aborted; resolves with any exit code. */
+  /** Runs a program to its end. Rejects when it cannot be started, takes too long or the run is aborted; resolves with any exit code. */
   async run(
     program: string,
     args: readonly string[],
-    { timeLimitMs, directory, environment }: ChildOptions,
+    { timeLimitMs, ...options }: ChildOptions,
   ): Promise<ChildResult> {
-    this.#signal.throwIfAborted();
-    const child = spawn(program, args, {
-      cwd: directory,
-      env: { ...process.env, ...environment },
-      stdio: ["ignore", "pipe", "pipe"],
-      detached: true,
-    });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout = (stdout + text).slice(-OUTPUT_LIMIT);
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr = (stderr + text).slice(-OUTPUT_LIMIT);
-    });
-    const ended = new Promise<number | null>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", resolve);
-    });
-    const { pid } = child;
-    if (pid !== undefined) {
-      this.#running.set(
-        pid,
-        ended.catch(() => undefined),
-      );
-    }
+    const { child, ended } = this.#spawn(program, args, options);
+    const [stdout, stderr] = [keep(child.stdout), keep(child.stderr)];
     const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(timeLimitMs)]);
-    const stop = (): void => void this.#end(pid);
+    const stop = (): void => void this.#end(child.pid);
     limit.addEventListener("abort", stop, { once: true });
     try {
       const code = await ended;
@@ -73,11 +65,38 @@ export class Children {
           `${program} ${args.join(" ")}: did not end within ${timeLimitMs / 1000} s`,
         );
       }
-      return { code, stdout, stderr };
+      return { code, stdout: stdout(), stderr: stderr() };
     } finally {
       limit.removeEventListener("abort", stop);
-      if (pid !== undefined) this.#running.delete(pid);
     }
+  }
+
+  /** Starts a program that goes on running: it is ended by its handle, at the latest with the lane. Rejects when it cannot be started. */
+  async start(
+    program: string,
+    args: readonly string[],
+    options: StartOptions = {},
+  ): Promise<RunningChild> {
+    const { child, ended } = this.#spawn(program, args, options);
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output = (output + text).slice(-OUTPUT_LIMIT);
+      });
+    }
+    await Promise.race([ended, new Promise<void>((resolve) => child.once("spawn", resolve))]);
+    const pid = child.pid!;
+    return {
+      pid,
+      get output() {
+        return output;
+      },
+      ended,
+      end: (signal) => {
+        signalGroup(pid, signal);
+        return ended;
+      },
+    };
   }
 
   /** Ends what still runs. */
@@ -85,11 +104,44 @@ export class Children {
     await Promise.all([...this.#running.keys()].map((pid) => this.#end(pid)));
   }
 
+  #spawn(
+    program: string,
+    args: readonly string[],
+    { directory, environment }: StartOptions,
+  ): { child: ChildProcessByStdio<null, Readable, Readable>; ended: Promise<number | null> } {
+    this.#signal.throwIfAborted();
+    const child = spawn(program, args, {
+      cwd: directory,
+      env: { ...process.env, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    const ended = new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    const { pid } = child;
+    if (pid !== undefined) {
+      const gone = ended.catch(() => undefined).finally(() => this.#running.delete(pid));
+      this.#running.set(pid, gone);
+    }
+    return { child, ended };
+  }
+
   async #end(pid: number | undefined): Promise<void> {
     if (pid === undefined || !signalGroup(pid, "SIGTERM")) return;
     await Promise.race([this.#running.get(pid), setTimeout(GRACE_MS, undefined, { ref: false })]);
     signalGroup(pid, "SIGKILL"); // also what the child started, which may live on when the child itself has ended
   }
+}
+
+/** Collects a stream's text; returns what gives its last part. */
+function keep(stream: Readable): () => string {
+  let kept = "";
+  stream.setEncoding("utf8").on("data", (text: string) => {
+    kept = (kept + text).slice(-OUTPUT_LIMIT);
+  });
+  return () => kept;
 }
 
 /** False when the group is gone. */

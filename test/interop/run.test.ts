@@ -125,3 +125,21 @@ t.test("the report names what failed and what was not checked", async (t) => {
   t.match(lines.join("\n"), /log, not checked: fsck\ncannot be fetched/);
   t.match(lines.join("\n"), /log, ✗ the root\nanother one/);
 });
+
+t.test("a program that goes on running can be read, and ends with its group", async (t) => {
+  const children = new Children(new AbortController().signal);
+  const child = await children.start(process.execPath, [
+    "-e",
+    "console.log('out'); console.error('err'); setInterval(() => {}, 1e6)",
+  ]);
+  while (!(child.output.includes("out\n") && child.output.includes("err\n"))) await setTimeout(10);
+  t.ok(isAlive(child.pid));
+  t.equal(await child.end("SIGKILL"), null);
+  t.notOk(isAlive(child.pid));
+
+  await t.rejects(children.start("a program that does not exist", []), { code: "ENOENT" });
+
+  const left = await children.start(process.execPath, ["-e", "setInterval(() => {}, 1e6)"]);
+  await children.endAll();
+  t.notOk(isAlive(left.pid), "what was forgotten ends with the lane");
+});
