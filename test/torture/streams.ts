@@ -3,11 +3,10 @@ import type { ServerProcess } from "../support/server-process.ts";
 import { applicationBody, envoyBody, spanBody } from "../support/traffic.ts";
 import { type Tally, tallyOf } from "./tally.ts";
 
-/** Records a request holds. */
-const RECORDS = 100;
+type Signal = "logs" | "traces";
 
 interface StreamKind {
-  readonly signal: "logs" | "traces";
+  readonly signal: Signal;
   readonly body: (count: number, first: number) => Buffer;
   /** Gives the number of each record, which its body carries, as UInt32. */
   readonly numbers: string;
@@ -23,7 +22,8 @@ const KINDS: readonly StreamKind[] = [
   {
     signal: "logs",
     body: envoyBody,
-    numbers: "SELECT toUInt32(toUInt64(ConnectionId) - 100000) FROM access_records",
+    numbers:
+      "SELECT toUInt32(toUInt64(ConnectionId) - 100000) FROM access_records WHERE ConnectionId != ''",
   },
   {
     signal: "traces",
@@ -34,33 +34,39 @@ const KINDS: readonly StreamKind[] = [
 
 /** Senders of one kind of record, who know exactly what was acknowledged, and send again what was not. */
 export class Stream {
+  /** Records that a request holds. */
+  static readonly RECORDS = 100;
   readonly #kind: StreamKind;
   readonly #load: Load;
   readonly #acknowledged: number[] = [];
 
   private constructor(
     kind: StreamKind,
-    server: () => ServerProcess,
+    url: (signal: Signal) => string,
     senders: number,
     pauseMs: () => number,
   ) {
     this.#kind = kind;
     this.#load = new Load({
-      url: () => server().otlp(kind.signal),
-      body: (n) => kind.body(RECORDS, n * RECORDS),
+      url: () => url(kind.signal),
+      body: (n) => kind.body(Stream.RECORDS, n * Stream.RECORDS),
       senders,
       pauseMs,
       onAcknowledged: (n) => this.#acknowledged.push(n),
     });
   }
 
-  /** Begins to send records of every kind, each by so many senders. */
-  static startAll(server: () => ServerProcess, senders: number, pauseMs: () => number): Stream[] {
-    return KINDS.map((kind) => new Stream(kind, server, senders, pauseMs));
+  /** Begins to send records of every kind to where `url` says at each try, each by so many senders. */
+  static startAll(
+    url: (signal: Signal) => string,
+    senders: number,
+    pauseMs: () => number,
+  ): Stream[] {
+    return KINDS.map((kind) => new Stream(kind, url, senders, pauseMs));
   }
 
   get acknowledged(): number {
-    return this.#load.acknowledged * RECORDS;
+    return this.#load.acknowledged * Stream.RECORDS;
   }
 
   get failures(): number {
@@ -87,5 +93,5 @@ export class Stream {
 }
 
 function* numbersOf(requests: readonly number[]): Generator<number> {
-  for (const n of requests) for (let i = 0; i < RECORDS; i++) yield n * RECORDS + i;
+  for (const n of requests) for (let i = 0; i < Stream.RECORDS; i++) yield n * Stream.RECORDS + i;
 }

@@ -89,7 +89,7 @@ class Torture {
     // Not of `#random`: how often they pause depends on the clock, which would make another sequence of kills of it.
     const pause = seeded(options.seed + 1);
     this.#streams = Stream.startAll(
-      () => this.#server,
+      (signal) => this.#server.otlp(signal),
       SENDERS_PER_KIND,
       () => pause() * MAX_PAUSE_MS,
     );
