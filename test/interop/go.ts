@@ -11,6 +11,9 @@ const BUILD_TIME_LIMIT_MS = 600_000;
 /** How Go says that a registry does not answer, refuses a module, or is switched off. */
 const UNREACHABLE = /\bGet "|\breading https?:|module lookup disabled/;
 
+/** How it says that a module wants a newer Go than this machine has. */
+const TOO_OLD = /requires go >= \S+ \(running go [^)]*\)/;
+
 /** What of a lane's context is needed to build: programs come into `directory`. */
 type Workshop = Pick<LaneContext, "directory" | "cache" | "children">;
 
@@ -61,6 +64,8 @@ export class GoModules {
       },
     );
     if (failure === null) return;
+    const [tooOld] = TOO_OLD.exec(failure) ?? [];
+    if (tooOld !== undefined) throw new LaneSkipped(`go/${module} ${tooOld}`);
     // A wrong hash or a go.mod that does not fit is a failure of ours, wherever it runs.
     if (!UNREACHABLE.test(failure))
       throw new Error(`go ${args.join(" ")} in go/${module}: ${failure}`);
