@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import t from "tap";
+import { parse } from "yaml";
 import { GENERATED } from "../docs/generate.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { DURABLE_STEPS } from "../src/core/durable-steps.ts";
@@ -53,6 +54,18 @@ t.test("the image's configuration is valid", async (t) => {
   );
   t.equal(config.storage.directory, "/data");
   t.equal(config.receivers.otlp.protocols.http.endpoint.host, "0.0.0.0");
+});
+
+t.test("the README's exporter is the one of config/collector.yaml", async (t) => {
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  const [, snippet] = /^## Send from a collector$.*?^```yaml\n(.*?)^```$/ms.exec(readme)!;
+  const shipped = readFileSync(join(ROOT, "config/collector.yaml"), "utf8");
+  const defaults = shipped.replaceAll(/\$\{env:\w+:-(.*?)\}/g, "$1");
+  const said = parse(snippet!) as Record<string, Record<string, unknown>>;
+  const is = parse(defaults) as typeof said;
+  t.same(said["exporters"], is["exporters"]);
+  t.same(said["extensions"], is["extensions"]);
+  t.same(said["service"]!["extensions"], is["service"]!["extensions"]);
 });
 
 t.test("documents link to files that exist", async (t) => {

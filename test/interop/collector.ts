@@ -22,14 +22,15 @@ export class Collector {
     return go.build("collector");
   }
 
-  /** Starts it with configuration files (later ones win), whose `${env:…}` come from `environment`; resolves when it is ready. */
+  /** Starts it with configuration files (later ones win), whose `${env:…}` come from `environment`, and further flags; resolves when it is ready. */
   static async start(
     { children, signal }: LaneContext,
     program: string,
     configs: readonly string[],
     environment: Readonly<Record<string, string>> = {},
+    flags: readonly string[] = [],
   ): Promise<Collector> {
-    const args = configs.map((file) => `--config=${file}`);
+    const args = [...configs.map((file) => `--config=${file}`), ...flags];
     const child = await children.start(program, args, { environment });
     let hasEnded = false;
     void child.ended.then(() => (hasEnded = true));
