@@ -1,0 +1,120 @@
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import t from "tap";
+import { parseAllDocuments } from "yaml";
+import { Normaliser } from "../../src/normalise/normaliser.ts";
+import { findKey } from "../../src/normalise/attribute-keys.ts";
+import { attributes, normalise } from "../support/normalise.ts";
+
+/** What proxies send that are configured by our files for Istio, Envoy Gateway and Kuma, as those build their loggers (no proxy runs here). */
+
+const CONFIG = resolve(import.meta.dirname, "../../config");
+const REDACT = { queryParameters: ["token"], headers: [] };
+
+type Json = { [key: string]: Json } & Json[] & string;
+
+/** The documents of a file, one after the other. */
+function documents(name: string): Json[] {
+  const text = readFileSync(join(CONFIG, name), "utf8");
+  return parseAllDocuments(text).map((document) => {
+    if (document.errors.length > 0) throw document.errors[0]!;
+    return document.toJS() as Json;
+  });
+}
+
+/** Attribute names and operators that a mesh's proxies are told to log. */
+const LOGGED: Record<string, () => [key: string, operator: string][]> = {
+  "istio-mesh.yaml": () =>
+    Object.entries(
+      documents("istio-mesh.yaml")[0]!["spec"]!["meshConfig"]!["extensionProviders"]![0]![
+        "envoyOtelAls"
+      ]!["logFormat"]!["labels"]!,
+    ),
+  "envoy-gateway.yaml": () =>
+    Object.entries(
+      documents("envoy-gateway.yaml")[0]!["spec"]!["telemetry"]!["accessLog"]!["settings"]![0]![
+        "format"
+      ]!["json"]!,
+    ),
+  "kuma.yaml": () =>
+    documents("kuma.yaml")[0]!["spec"]!["rules"]![0]!["default"]!["backends"]![0]![
+      "openTelemetry"
+    ]!["attributes"]!.map(({ key, value }) => [key!, value!]),
+};
+
+/** What Envoy puts in the place of its operators for one request that RBAC denied; "-" for what is not there. */
+const VALUES: Record<string, string> = {
+  "%START_TIME%": "2026-09-21T14:13:20.123Z",
+  "%DOWNSTREAM_PEER_URI_SAN%": "spiffe://cluster.local/ns/web/sa/frontend",
+  "%DOWNSTREAM_REMOTE_ADDRESS%": "10.1.2.3:40312",
+  "%REQ(:METHOD)%": "POST",
+  "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%": "/refunds?token=secret",
+  "%REQ(:AUTHORITY)%": "payment.shop:8080",
+  "%REQ(X-REQUEST-ID)%": "9f2c4e6a-0000-4000-8000-000000000001",
+  "%REQ(USER-AGENT)%": "curl/8.5.0",
+  "%PROTOCOL%": "HTTP/2",
+  "%RESPONSE_CODE%": "403",
+  "%RESPONSE_CODE_DETAILS%":
+    "rbac_access_denied_matched_policy[ns[shop]-policy[only-support]-rule[0]]",
+  "%DURATION%": "3",
+  "%BYTES_RECEIVED%": "17",
+  "%BYTES_SENT%": "19",
+  "%UPSTREAM_CLUSTER%": "inbound|8080||",
+  "%UPSTREAM_CLUSTER_RAW%": "inbound|8080||",
+  "%ENVIRONMENT(POD_NAME)%": "payment-1",
+  "%ENVIRONMENT(POD_NAMESPACE)%": "shop",
+};
+
+const normaliser = new Normaliser({ redact: REDACT });
+
+for (const [file, logged] of Object.entries(LOGGED)) {
+  t.test(`${file}: the record says who, what, and by whose leave`, async (t) => {
+    const pairs = logged();
+    t.ok(pairs.length > 20);
+    for (const [key] of pairs) t.ok(findKey(key), `${key} has a column`);
+    const record = {
+      timeUnixNano: "1790000000123456789",
+      attributes: attributes(
+        Object.fromEntries(pairs.map(([key, operator]) => [key, VALUES[operator] ?? "-"])),
+      ),
+    };
+    t.match(normalise(normaliser, { record }), {
+      Actor: "spiffe://cluster.local/ns/web/sa/frontend",
+      Method: "POST",
+      Path: "/refunds",
+      Query: "token=[redacted]",
+      Authority: "payment.shop:8080",
+      RequestId: "9f2c4e6a-0000-4000-8000-000000000001",
+      StatusCode: 403,
+      Decision: "denied",
+      Policy: "shop/only-support#0",
+      RequestBytes: "17",
+      ResponseBytes: "19",
+    });
+  });
+}
+
+t.test("Istio's Telemetry names the providers that its mesh configuration defines", async (t) => {
+  const defined = documents("istio-mesh.yaml")[0]!["spec"]!["meshConfig"]![
+    "extensionProviders"
+  ]!.map(({ name }) => name);
+  const { accessLogging, tracing } = documents("istio-telemetry.yaml")[0]!["spec"]!;
+  const named = [...accessLogging!, ...tracing!].flatMap(({ providers }) =>
+    providers!.map(({ name }) => name),
+  );
+  t.same(named, defined);
+});
+
+t.test("all meshes send to one Collector", async (t) => {
+  for (const file of ["istio-mesh.yaml", "envoy-gateway.yaml", "kuma.yaml"]) {
+    const text = readFileSync(join(CONFIG, file), "utf8");
+    t.equal(
+      text.match(/opentelemetry-collector\b/g)?.length,
+      file === "envoy-gateway.yaml" ? 3 : 2,
+    );
+    t.notMatch(text, /4318/, "gRPC alone");
+  }
+  t.match(documents("linkerd.yaml")[0], {
+    metadata: { annotations: { "config.linkerd.io/access-log": "json" } },
+  });
+});
