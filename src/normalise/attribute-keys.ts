@@ -159,6 +159,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   },
   user_agent: { plain: ["user_agent", "user_agent.original", "http.user_agent"] },
   downstream_transport_failure_reason: { sure: ["downstream_transport_failure_reason"] },
+  direction: { plain: ["direction", "traffic_direction", "listener_direction"] },
   downstream_local_uri_san: { sure: ["downstream_local_uri_san"] },
   upstream_local_uri_san: { sure: ["upstream_local_uri_san"] },
   destination_principal: { likely: ["destination_principal"] },

@@ -52,8 +52,10 @@ export function mapDecision(reading: Reading): void {
   if (
     (!viaUpstream && deniedBy(reading, FIELD.response_code_details)) ||
     deniedBy(reading, FIELD.connection_termination_details)
-  )
-    return namePolicy(reading);
+  ) {
+    if (!is(reading, FIELD.enforced_engine_result, ALLOWED)) namePolicy(reading);
+    return;
+  }
   const flag = strongestFlag(reading);
   if (flag === FLAG.extAuthz)
     return decide(reading, WORD.denied, WORD.ext_authz, flagsField(reading));
@@ -64,6 +66,8 @@ export function mapDecision(reading: Reading): void {
   if (is(reading, FIELD.enforced_engine_result, DENIED)) return decideByRbac(reading, WORD.denied);
   if (is(reading, FIELD.enforced_engine_result, ALLOWED))
     return decideByRbac(reading, WORD.allowed);
+  if (reading.has(FIELD.downstream_transport_failure_reason))
+    return decide(reading, WORD.failed, NO_ENGINE, FIELD.downstream_transport_failure_reason);
   const status = reading.draft.low[ACCESS.StatusCode]!;
   if (viaUpstream) return allowApplication(reading, status, FIELD.response_code_details);
   if (flag === FLAG.transport) return decide(reading, WORD.failed, NO_ENGINE, flagsField(reading));
@@ -126,7 +130,7 @@ function deniedBy(reading: Reading, field: number): boolean {
   return true;
 }
 
-/** A policy that the details do not name, but the filter's metadata does. */
+/** A policy that the details do not name, but the RBAC filter's metadata does. Who passed it may still be refused by another filter: that was not its policy. */
 function namePolicy(reading: Reading): void {
   const field = FIELD.enforced_effective_policy_id;
   if (reading.has(field) && reading.draft.isEmpty(ACCESS.Policy)) {

@@ -1,5 +1,5 @@
 import { ACCESS } from "../records/access-draft.ts";
-import { ascii, CHAR, indexOf, indexOfText, startsWith } from "./ascii.ts";
+import { ascii, CHAR, equalsIgnoringCase, indexOf, indexOfText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import { NO_NUMBER, readInteger } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
@@ -18,6 +18,9 @@ const OUTBOUND = [
   ascii("PassthroughCluster"),
   ascii("BlackHoleCluster"),
 ] as const;
+/** What the configuration of a proxy may say in its access log, in either case (as Envoy's `traffic_direction`). */
+const SAYS_INBOUND = ascii("inbound");
+const SAYS_OUTBOUND = ascii("outbound");
 /** Istio's SNI for traffic between sidecars: `outbound_.port_._.host`, with the subset between the underscores. */
 const SNI_OUTBOUND = ascii("outbound_.");
 const SNI_HOST = ascii("_.");
@@ -59,20 +62,31 @@ function fillText(reading: Reading, column: number, field: number): void {
   if (reading.draft.isEmpty(column)) reading.setText(column, field);
 }
 
-/** Direction by the node, the route and the cluster. */
+/** Direction by the node and the route, else as the record says, else by the cluster. */
 function mapDirection(reading: Reading): void {
   if (reading.traits.gateway || startsWithAny(reading, FIELD.route_name, GATEWAY_ROUTES))
-    reading.say(ACCESS.Direction, WORD.gateway);
-  else if (startsWithAny(reading, FIELD.upstream_cluster, INBOUND)) {
+    return reading.say(ACCESS.Direction, WORD.gateway);
+  const saysInbound = says(reading, SAYS_INBOUND);
+  const saysOutbound = says(reading, SAYS_OUTBOUND);
+  if (saysInbound || saysOutbound) reading.take(FIELD.direction);
+  if (saysInbound || (!saysOutbound && startsWithAny(reading, FIELD.upstream_cluster, INBOUND))) {
     reading.say(ACCESS.Direction, WORD.inbound);
     // What the destination is, in Istio's words, is this proxy's workload only where the request comes in.
     fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
     fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
     fillText(reading, ACCESS.LocalPrincipal, FIELD.destination_principal);
-  } else if (startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND)) {
+  } else if (saysOutbound || startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND)) {
     reading.say(ACCESS.Direction, WORD.outbound);
     fillText(reading, ACCESS.LocalPrincipal, FIELD.upstream_local_uri_san);
   }
+}
+
+function says(reading: Reading, direction: Uint8Array): boolean {
+  const field = FIELD.direction;
+  return (
+    reading.has(field) &&
+    equalsIgnoringCase(reading.buffer, reading.start[field]!, reading.end[field]!, direction)
+  );
 }
 
 function startsWithAny(reading: Reading, field: number, prefixes: readonly Uint8Array[]): boolean {

@@ -49,6 +49,7 @@ export const FIELD_NAMES = [
   "user_agent",
   "downstream_transport_failure_reason",
   // to whom
+  "direction",
   "downstream_local_uri_san",
   "upstream_local_uri_san",
   "destination_principal",

@@ -53,8 +53,12 @@ export function mapIdentity(reading: Reading, trustedHops: number): void {
   reading.say(ACCESS.UserAssurance, WORD.token);
 }
 
-/** The peer as its certificate names it: the SPIFFE ID among the URI SANs, else the first of them, else the subject. */
+/**
+ * The peer as its certificate names it: the SPIFFE ID among the URI SANs, else the first of them, else the subject.
+ * Envoy also logs the names in a certificate that it refused: they are anybody's claim, and stay in LogAttributes.
+ */
 function mapPeerPrincipal(reading: Reading): boolean {
+  if (reading.has(FIELD.downstream_transport_failure_reason)) return false;
   const { buffer, draft } = reading;
   const field = FIELD.downstream_peer_uri_san;
   if (reading.has(field)) {
