@@ -42,6 +42,14 @@ const LOGGED: Record<string, () => [key: string, operator: string][]> = {
     ]!["attributes"]!.map(({ key, value }) => [key!, value!]),
 };
 
+/** Where a record of each says that it was written; of Envoy Gateway by the name that it gives to routes. */
+const DIRECTIONS: Record<string, string> = {
+  "istio-mesh.yaml": "inbound",
+  "envoy-gateway.yaml": "gateway",
+  "kuma.yaml": "inbound",
+};
+const GATEWAY_ROUTE = "httproute/shop/refunds/rule/0/match/0/*";
+
 /** What Envoy puts in the place of its operators for one request that RBAC denied; "-" for what is not there. */
 const VALUES: Record<string, string> = {
   "%START_TIME%": "2026-09-21T14:13:20.123Z",
@@ -52,6 +60,7 @@ const VALUES: Record<string, string> = {
   "%REQ(:AUTHORITY)%": "payment.shop:8080",
   "%REQ(X-REQUEST-ID)%": "9f2c4e6a-0000-4000-8000-000000000001",
   "%REQ(USER-AGENT)%": "curl/8.5.0",
+  "%KUMA_TRAFFIC_DIRECTION%": "INBOUND",
   "%PROTOCOL%": "HTTP/2",
   "%RESPONSE_CODE%": "403",
   "%RESPONSE_CODE_DETAILS%":
@@ -72,10 +81,12 @@ for (const [file, logged] of Object.entries(LOGGED)) {
     const pairs = logged();
     t.ok(pairs.length > 20);
     for (const [key] of pairs) t.ok(findKey(key), `${key} has a column`);
+    const values =
+      file === "envoy-gateway.yaml" ? { ...VALUES, "%ROUTE_NAME%": GATEWAY_ROUTE } : VALUES;
     const record = {
       timeUnixNano: "1790000000123456789",
       attributes: attributes(
-        Object.fromEntries(pairs.map(([key, operator]) => [key, VALUES[operator] ?? "-"])),
+        Object.fromEntries(pairs.map(([key, operator]) => [key, values[operator] ?? "-"])),
       ),
     };
     t.match(normalise(normaliser, { record }), {
@@ -86,6 +97,7 @@ for (const [file, logged] of Object.entries(LOGGED)) {
       Authority: "payment.shop:8080",
       RequestId: "9f2c4e6a-0000-4000-8000-000000000001",
       StatusCode: 403,
+      Direction: DIRECTIONS[file],
       Decision: "denied",
       Policy: "shop/only-support#0",
       RequestBytes: "17",
