@@ -23,6 +23,7 @@ import {
   writeTraces,
 } from "./support/otlp-writer.ts";
 import { applicationBody, spanBody } from "./support/traffic.ts";
+import { transcodeLogs } from "./support/transcoding.ts";
 
 const RECEIVED_AT = 1_795_000_000_123_456_789n;
 const RECEIVED = {
@@ -308,6 +309,21 @@ t.test("a value nested too deep rejects its record alone", async (t) => {
   const { rejected, sections } = await encoder.encode("logs", writeLogs(input), RECEIVED);
   t.equal(rejected, 2);
   t.equal(sections[0]!.count, 1);
+});
+
+t.test("a value nested too deep in JSON rejects its record alone, at the same depth", async (t) => {
+  const nest = (depth: number): string =>
+    `${'{"arrayValue":{"values":['.repeat(depth)}{"intValue":1}${"]}}".repeat(depth)}`;
+  const records = [100, 101, 150, 1000, 0].map((depth) => `{"body":${nest(depth)}}`).join(",");
+  const json = Buffer.from(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[${records}]}]}]}`);
+  const { rejected, message, sections } = await encoder.encode(
+    "logs",
+    transcodeLogs(json),
+    RECEIVED,
+  );
+  t.equal(rejected, 3);
+  t.match(message, /^log record 1: expected values nested at most 100 deep/);
+  t.equal(sections[0]!.count, 2);
 });
 
 t.test("a request cut off anywhere is refused, or what is left of it is whole", async (t) => {

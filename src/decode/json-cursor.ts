@@ -19,7 +19,7 @@ export const TRUE = Buffer.from("true");
 export const FALSE = Buffer.from("false");
 export const NULL = Buffer.from("null");
 
-/** Arrays and objects in a value that is skipped may nest so deep. */
+/** Arrays and objects in an unknown field may nest so deep. */
 const MAX_SKIPPED_DEPTH = 256;
 /** What `token` returns behind the last byte. */
 const END = -1;
@@ -194,24 +194,36 @@ export class JsonCursor {
     return at;
   }
 
-  /** Reads a value of any type and drops it; its grammar is checked all the same. */
-  protected skip(depth = 0): void {
-    const byte = this.token();
-    if (byte === QUOTE) this.skipString();
-    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-      if (depth === MAX_SKIPPED_DEPTH)
-        this.fail(`at most ${MAX_SKIPPED_DEPTH} levels in an unknown field`);
-      const closing = byte === OPEN_BRACE ? CLOSE_BRACE : CLOSE_BRACKET;
-      if (!this.open(byte, closing, "")) return;
-      do {
-        if (byte === OPEN_BRACE) {
-          if (this.token() !== QUOTE) this.fail("a key");
-          this.skipString();
-          this.colon();
+  /** Reads a value of any type and drops it; its grammar is checked all the same. No more than `maxDepth` arrays and objects may stand in one another. */
+  protected skip(maxDepth = MAX_SKIPPED_DEPTH): void {
+    /** What closes the arrays and objects that are open, the innermost last. */
+    const closings: number[] = [];
+    for (;;) {
+      const byte = this.token();
+      if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+        if (closings.length === maxDepth) this.fail(`at most ${maxDepth} levels in a value`);
+        const closing = byte === OPEN_BRACE ? CLOSE_BRACE : CLOSE_BRACKET;
+        if (this.open(byte, closing, "")) {
+          closings.push(closing);
+          if (byte === OPEN_BRACE) this.skipKey();
+          continue;
         }
-        this.skip(depth + 1);
-      } while (this.another(closing));
-    } else if (byte === LETTER_T) this.literal(TRUE, "a value");
+      } else this.skipScalar(byte);
+      while (closings.length > 0 && !this.another(closings.at(-1)!)) closings.pop();
+      if (closings.length === 0) return;
+      if (closings.at(-1) === CLOSE_BRACE) this.skipKey();
+    }
+  }
+
+  private skipKey(): void {
+    if (this.token() !== QUOTE) this.fail("a key");
+    this.skipString();
+    this.colon();
+  }
+
+  private skipScalar(byte: number): void {
+    if (byte === QUOTE) this.skipString();
+    else if (byte === LETTER_T) this.literal(TRUE, "a value");
     else if (byte === LETTER_F) this.literal(FALSE, "a value");
     else if (byte === LETTER_N) this.literal(NULL, "a value");
     else {

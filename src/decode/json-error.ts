@@ -14,7 +14,7 @@ const MAX_PATH_CHARS = 200;
 /** Of a key or a value only so many bytes are shown. */
 const MAX_SHOWN_BYTES = 40;
 /** A path is followed only so deep; no accepted body goes deeper. */
-const MAX_PATH_DEPTH = 1_000;
+const MAX_PATH_DEPTH = 10_000;
 /** Step of the search for invalid UTF-8. */
 const UTF8_BLOCK_BYTES = 4096;
 

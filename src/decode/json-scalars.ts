@@ -5,6 +5,7 @@ import {
   BASE64,
   BOOL,
   DOUBLE,
+  DOUBLE_VALUE_TAG,
   ENUM,
   type Field,
   FIXED32,
@@ -22,6 +23,9 @@ const SLACK_BYTES = 4096;
 const HEADROOM_BYTES = 16;
 
 const EQUALS = 0x3d;
+
+/** No smaller double needs more than 64 bits. */
+const MIN_LARGE = 2 ** 63;
 
 /** Value of a base64 digit, of the standard and the URL-safe alphabet (RFC 4648, sections 4 and 5); -1 for every other byte. */
 const BASE64_DIGITS = new Int8Array(256).fill(-1);
@@ -78,7 +82,10 @@ export class JsonScalars extends JsonCursor {
         return;
       case INT64:
         this.readInteger();
-        if (!integer.fitsInt64) this.fail("a 64-bit integer", position);
+        if (!integer.fitsInt64) {
+          this.largeInteger(position);
+          return;
+        }
         integer.toTwosComplement();
         output.tag(field.tag);
         output.varint64(integer.high, integer.low);
@@ -218,6 +225,21 @@ export class JsonScalars extends JsonCursor {
     if (value === undefined)
       this.fail('a finite number, "NaN", "Infinity" or "-Infinity"', position);
     this.output.tag(tag);
+    this.output.double(value);
+  }
+
+  /**
+   * A whole number beyond 64 bits, written as a number: a double that its sender took for an integer, as the JavaScript SDK does in JSON (its
+   * protobuf has it as a double). Refusing it would refuse all records of the request.
+   */
+  private largeInteger(position: number): void {
+    const value =
+      this.input[position] === QUOTE || this.position < 0
+        ? undefined
+        : toDouble(this.input, position, this.position);
+    if (value === undefined || !Number.isInteger(value) || Math.abs(value) < MIN_LARGE)
+      this.fail("a 64-bit integer", position);
+    this.output.tag(DOUBLE_VALUE_TAG);
     this.output.double(value);
   }
 

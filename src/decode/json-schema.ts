@@ -15,7 +15,7 @@ export const TRACE_ID = 3;
 export const SPAN_ID = 4;
 export const BOOL = 5;
 export const DOUBLE = 6;
-/** int64, a varint. */
+/** The int64 of an AnyValue, a varint; a number that is too large for it becomes its double. */
 export const INT64 = 7;
 /** uint32, a varint. */
 export const UINT32 = 8;
@@ -122,10 +122,13 @@ export const KEY_VALUE = new Message({ lengthBytes: 1 })
   .field("value", 2, ANY_VALUE);
 const ARRAY_VALUE = new Message({ lengthBytes: 1 }).field("values", 1, ANY_VALUE, "repeated");
 const KEY_VALUE_LIST = new Message({ lengthBytes: 1 }).field("values", 1, KEY_VALUE, "repeated");
+const DOUBLE_VALUE = 4;
+/** As it stands in protobuf in front of an AnyValue's double. */
+export const DOUBLE_VALUE_TAG = DOUBLE_VALUE * 8 + WIRE_TYPES[DOUBLE];
 ANY_VALUE.field("stringValue", 1, TEXT)
   .field("boolValue", 2, BOOL)
   .field("intValue", 3, INT64)
-  .field("doubleValue", 4, DOUBLE)
+  .field("doubleValue", DOUBLE_VALUE, DOUBLE)
   .field("arrayValue", 5, ARRAY_VALUE)
   .field("kvlistValue", 6, KEY_VALUE_LIST)
   .field("bytesValue", 7, BASE64);

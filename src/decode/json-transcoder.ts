@@ -15,8 +15,10 @@ import { ANY_VALUE, type Field, KEY_VALUE, type Message } from "./json-schema.ts
 
 /** Records between two looks at other work. */
 const RECORDS_PER_STEP = 32;
-/** An AnyValue may nest so deep. */
-const MAX_DEPTH = 100;
+/** An AnyValue may nest so deep: in a hundred arrays and lists, as the decoder of protobuf has it. */
+const MAX_DEPTH = 101;
+/** Arrays and objects below that which are read over. */
+const MAX_SKIPPED_LEVELS = 8_000;
 
 // What stands between the parts of an attribute, as words of four bytes. A comparison of words with constants is what makes the fast path fast.
 const KEY_0 = word('{"ke');
@@ -97,8 +99,9 @@ export class JsonTranscoder extends JsonScalars {
   /** One object as the fields of `message`. */
   private message(message: Message, depth: number): void {
     depth += message.nesting;
-    if (depth > MAX_DEPTH) this.fail(`at most ${MAX_DEPTH} nested values`);
-    if (this.open(OPEN_BRACE, CLOSE_BRACE, "an object")) this.members(message, depth);
+    // What is nested too deep is left out where it is one too deep: by that the decoder of protobuf rejects this record, and no other.
+    if (depth > MAX_DEPTH) this.skip(MAX_SKIPPED_LEVELS);
+    else if (this.open(OPEN_BRACE, CLOSE_BRACE, "an object")) this.members(message, depth);
   }
 
   /** The members of an object from a key on, and the end of the object. */

@@ -144,39 +144,48 @@ t.test("bytes that are not UTF-8 are refused wherever they stand, and are named"
   }
 });
 
-t.test("nesting has bounds, and one beyond them is refused", async (t) => {
-  const nested = (levels: number) =>
-    `{"arrayValue":{"values":[`.repeat(levels - 1) +
-    `{"stringValue":"x"}` +
-    `]}}`.repeat(levels - 1);
-  const list = (levels: number) =>
-    `{"kvlistValue":{"values":[{"key":"k","value":`.repeat(levels - 1) +
-    `{"intValue":1}` +
-    `}]}}`.repeat(levels - 1);
-  for (const form of [nested, list]) {
-    t.ok(accepted(Buffer.from(wrap(`"body":${form(100)}`))));
-    t.ok(accepted(Buffer.from(wrap(`"attributes":[{"key":"a","value":${form(100)}}]`))));
-    t.match(
-      refusal(wrap(`"body":${form(101)}`)),
-      /expected at most 100 nested values, got an object, at byte/,
-    );
-    t.match(
-      refusal(wrap(`"attributes":[{"key":"a","value":${form(101)}}]`)),
-      /expected at most 100 nested values/,
-    );
-    t.match(refusal(wrap(`"body":${form(200_000)}`)), /expected at most 100 nested values/);
-  }
-  const unknown = (open: string, close: string, levels: number) =>
-    `{"unknown":${open.repeat(levels)}1${close.repeat(levels)}}`;
-  for (const [open, close] of [
-    ["[", "]"],
-    ['{"a":', "}"],
-  ] as const) {
-    t.ok(accepted(Buffer.from(unknown(open, close, 256))));
-    t.match(refusal(unknown(open, close, 257)), /expected at most 256 levels/);
-    t.ok(refusal(unknown(open, close, 1_000_000)).length < 500, "a message stays short");
-  }
-});
+t.test(
+  "nesting has bounds: a value beyond them is cut one too deep, a hopeless one refused",
+  async (t) => {
+    const nested = (levels: number) =>
+      `{"arrayValue":{"values":[`.repeat(levels - 1) +
+      `{"stringValue":"x"}` +
+      `]}}`.repeat(levels - 1);
+    const list = (levels: number) =>
+      `{"kvlistValue":{"values":[{"key":"k","value":`.repeat(levels - 1) +
+      `{"intValue":1}` +
+      `}]}}`.repeat(levels - 1);
+    for (const form of [nested, list]) {
+      const sizes = [101, 102, 103, 1_500].map((levels) => {
+        const body = transcodeLogs(
+          Buffer.from(wrap(`"body":${form(levels)},"severityText":"end"`)),
+        );
+        t.equal(
+          Buffer.from(body.subarray(-3)).toString(),
+          "end",
+          `${levels}: what stands behind is kept`,
+        );
+        t.ok(accepted(Buffer.from(wrap(`"attributes":[{"key":"a","value":${form(levels)}}]`))));
+        return body.length;
+      });
+      // From there on nothing is added: test/encoder.test.ts shows that the decoder rejects such a record alone.
+      t.strictSame(sizes.slice(1), [sizes[1], sizes[1], sizes[1]]);
+      t.match(refusal(wrap(`"body":${form(200_000)}`)), /expected at most 8000 levels in a value/);
+      t.match(refusal(wrap(`"body":${form(150)},"flags":"x"`)), /\.flags: expected an unsigned/);
+      t.match(refusal(wrap(`"body":${form(150).slice(0, -1)}`)), /at byte/);
+    }
+    const unknown = (open: string, close: string, levels: number) =>
+      `{"unknown":${open.repeat(levels)}1${close.repeat(levels)}}`;
+    for (const [open, close] of [
+      ["[", "]"],
+      ['{"a":', "}"],
+    ] as const) {
+      t.ok(accepted(Buffer.from(unknown(open, close, 256))));
+      t.match(refusal(unknown(open, close, 257)), /expected at most 256 levels in a value/);
+      t.ok(refusal(unknown(open, close, 1_000_000)).length < 500, "a message stays short");
+    }
+  },
+);
 
 t.test("the output fits its buffer where protobuf is longer than JSON", async (t) => {
   const span = `{${Array(20_000).fill('"kind":-1').join(",")}}`;

@@ -220,13 +220,36 @@ t.test("numbers that their field cannot hold are refused with path and position"
       );
     }
   }
-  for (const value of ["9223372036854775808", "-9223372036854775809", '"9223372036854775808"']) {
+  for (const value of ['"9223372036854775808"', '"1e300"', "1e400", "1.5", "1e-300", "[]"]) {
     t.match(
       refusal(wrap(`"body":{"intValue":${value}}`)),
       /body\.intValue: expected a 64-bit integer, got/,
     );
   }
 });
+
+t.test(
+  "an integer beyond 64 bits that is written as a number is the double that its sender had",
+  async (t) => {
+    for (const value of [
+      "9223372036854775808",
+      "-9223372036854777856",
+      "100000000000000000000",
+      "-1.5e+300",
+      "1E30",
+    ]) {
+      const large = { doubleValue: Number(value) };
+      t.strictSame(record(`"body":{"intValue":${value}}`).body, large, value);
+      t.strictSame(
+        record(`"body":{"arrayValue":{"values":[{"intValue":${value}},{"intValue":1}]}}`).body,
+        { arrayValue: { values: [large, { intValue: "1" }] } },
+      );
+      t.strictSame(record(`"attributes":[{"key":"a","value":{"intValue":${value}}}]`).attributes, [
+        { key: "a", value: large },
+      ]);
+    }
+  },
+);
 
 t.test("doubles are read as JSON.parse reads them, and by name", async (t) => {
   fc.assert(

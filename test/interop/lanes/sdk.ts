@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { runVerify, whyNoEngine } from "../../support/server-fixture.ts";
+import { ServerProcess } from "../../support/server-process.ts";
+import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
+import { checkCodings } from "../sdk/codings.ts";
+import { sdkPrograms } from "../sdk/programs.ts";
+import { checkFindings, checkPartialSuccess } from "../sdk/refusals.ts";
+import { checkRetries } from "../sdk/retries.ts";
+import { checkSecurity } from "../sdk/security.ts";
+
+/** Programs that send with the exporters of the SDKs, as their users write them, straight to us. */
+export const lane: Lane = {
+  name: "sdk",
+  title: "exporters of the JavaScript and Python SDKs send to us",
+  needs: ["python3"],
+  timeLimitMs: 10 * 60_000,
+  run,
+};
+
+async function run(context: LaneContext): Promise<void> {
+  const noEngine = whyNoEngine();
+  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  const programs = await sdkPrograms(context);
+  const directory = join(context.directory, "server");
+  let server = await ServerProcess.start(directory);
+  try {
+    for (const program of programs) await checkCodings(context, server, program);
+    let refused = 0;
+    for (const program of programs) refused += await checkPartialSuccess(context, server, program);
+    await context.check("verify: what is stored is what was sealed", async () => {
+      await server.stop();
+      const { code, report } = await runVerify(server);
+      assert.deepEqual([code, report.integrity, report.faults], [0, "ok", []]);
+      return `${report.treeSize} records`;
+    });
+    server = await ServerProcess.start(directory);
+    await checkFindings(context, server, refused);
+  } finally {
+    await server.kill();
+  }
+  await checkRetries(context, programs);
+  await checkSecurity(context, programs);
+}
