@@ -46,6 +46,7 @@ export async function openStore(
     httpPort: config.embedded.http_port,
     nativePort: config.embedded.native_port,
     database: config.database,
+    guests: config.embedded.guests,
     maxServerMemoryBytes: config.embedded.max_memory,
     readOnly,
     logger,

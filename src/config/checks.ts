@@ -13,6 +13,15 @@ export interface Conflict {
 const HTTP = ["receivers", "otlp", "protocols", "http"] as const;
 const API = ["extensions", "api"] as const;
 const CLICKHOUSE = ["exporters", "clickhouse"] as const;
+/** Users and databases that the embedded server has anyhow. */
+const TAKEN_NAMES: ReadonlySet<string> = new Set([
+  "default",
+  "writer",
+  "reader",
+  "admin",
+  "system",
+  "information_schema",
+]);
 
 /** Every conflict between options. */
 export function findConflicts(config: Config): readonly Conflict[] {
@@ -155,6 +164,13 @@ function credentials(config: Config): Conflict[] {
         message: "expected nothing: the embedded server's passwords are made on first start",
       });
     }
+  }
+  for (const guest of store.embedded.guests) {
+    if (!TAKEN_NAMES.has(guest) && guest !== store.database) continue;
+    conflicts.push({
+      path: [...CLICKHOUSE, "embedded", "guests"],
+      message: `expected names of databases and users of their own, but ${guest} is one of ours`,
+    });
   }
   if (store.endpoint === "embedded" && store.cluster !== "") {
     conflicts.push({

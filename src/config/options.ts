@@ -14,6 +14,7 @@ import {
   hostNames,
   integer,
   matching,
+  guestNames,
   names,
   path,
   requiredPath,
@@ -326,6 +327,11 @@ const clickhouse = section("The store.", {
       "Port of its native protocol, for clickhouse-client; 0 means any free port.",
     ),
     max_memory: option(size(256 * MIB, "256MiB"), "2GiB", "Bound of the server's memory."),
+    guests: option(
+      guestNames,
+      [],
+      "Other programs that may keep tables in this server, such as a Collector's ClickHouse exporter: each name is a user with all rights in the database of that name and none outside. The password is made on first start, in secrets/clickhouse-<name> of storage.directory.",
+    ),
   }),
 });
 

@@ -175,6 +175,12 @@ function list(expected: string, accepts: (item: string) => boolean): ValueType<r
 
 export const names: ValueType<readonly string[]> = list("names", (item) => item !== "");
 
+/** Users of the embedded server, and databases. */
+export const guestNames: ValueType<readonly string[]> = list(
+  "names of at most 32 lower-case letters, digits and _",
+  (item) => /^[a-z][a-z0-9_]{0,31}$/.test(item),
+);
+
 export const hostNames: ValueType<readonly string[]> = list(
   "host names or addresses",
   (item) => item === "*" || isHostName(item) || isIP(item) !== 0,

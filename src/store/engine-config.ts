@@ -11,6 +11,7 @@ export const DEFAULT_MAX_SERVER_MEMORY_BYTES = 1.5 * 1024 ** 3;
 const READER_EXECUTION_SECONDS = { default: 30, min: 1, max: 60 } as const;
 const READER_MAX_RESULT_ROWS = 1_000_000;
 const READER_MAX_CONCURRENT_QUERIES = 16;
+const GUEST_MAX_CONCURRENT_QUERIES = 16;
 
 const MAX_CONCURRENT_QUERIES = 64;
 const MAX_CONNECTIONS = 256;
@@ -36,11 +37,12 @@ const SHARE = {
   readerQuery: 0.4,
   readerAll: 0.5,
   spill: 0.2,
+  guest: 0.25,
   /** Free for each thread of a query. */
   thread: 0.05,
 };
 
-/** Engines of databases and tables that migrations may use: none that reaches files or other servers. */
+/** Engines of databases and tables that migrations and guests may use: none that reaches files or other servers. */
 const TABLE_ENGINES = [
   "Atomic",
   "MergeTree",
@@ -142,11 +144,14 @@ export interface UsersConfigOptions {
   readonly database: string;
   /** SHA-256 of each user's password, in hex. The passwords themselves stay out of the file. */
   readonly passwordHashes: Readonly<Record<EngineUser, string>>;
+  /** As `passwordHashes`, of users of other programs: each has the database of its own name, and nothing else. */
+  readonly guestPasswordHashes?: ReadonlyMap<string, string>;
   readonly maxServerMemoryBytes: number;
 }
 
 /**
- * Text of the users file: `writer` inserts and selects, `reader` selects within bounds, `admin` migrates and expires.
+ * Text of the users file: `writer` inserts and selects, `reader` selects within bounds, `admin` migrates and expires, guests do as they like in a
+ * database of their own.
  *
  * `default` has no password, because the session in which the server runs authenticates without one and from
  * 127.0.0.1. What keeps everyone else out is `max_sessions_for_user`: that session is the one, it stands before
@@ -165,19 +170,31 @@ export function usersConfigXml(options: UsersConfigOptions): string {
     query_profiler_real_time_period_ns: 0,
     query_profiler_cpu_time_period_ns: 0,
   };
-  const user = (name: EngineUser, grants: readonly string[]): object => ({
-    password_sha256_hex: options.passwordHashes[name],
+  const login = (hash: string, profile: string, grants: readonly string[]): object => ({
+    password_sha256_hex: hash,
     networks: { ip: ["127.0.0.1", "::1"] },
-    profile: name,
+    profile,
     quota: "default",
     grants: { query: grants },
   });
+  const user = (name: EngineUser, grants: readonly string[]): object =>
+    login(options.passwordHashes[name], name, grants);
+  const guests = [...(options.guestPasswordHashes ?? [])].map(([name, hash]) => [
+    name,
+    login(hash, "guest", ownerGrants(`${quoteIdentifier(name)}.*`)),
+  ]);
   return element("clickhouse", {
     profiles: {
       default: common,
       internal: { profile: "default", max_sessions_for_user: 1 },
       writer: { profile: "default" },
       admin: { profile: "default" },
+      // A guest's statement cannot take the memory that ours need.
+      guest: {
+        profile: "default",
+        max_memory_usage_for_user: bytes(SHARE.guest),
+        max_concurrent_queries_for_user: GUEST_MAX_CONCURRENT_QUERIES,
+      },
       reader: {
         profile: "default",
         readonly: 1,
@@ -235,30 +252,26 @@ export function usersConfigXml(options: UsersConfigOptions): string {
         "GRANT SELECT ON system.dictionaries",
       ]),
       admin: user("admin", [
-        ...[
-          "SHOW",
-          "SELECT",
-          "INSERT",
-          "ALTER",
-          "CREATE DATABASE",
-          "CREATE TABLE",
-          "CREATE VIEW",
-        ].map((right) => `GRANT ${right} ON ${tables}`),
-        ...[
-          "DROP DATABASE",
-          "DROP TABLE",
-          "DROP VIEW",
-          "TRUNCATE",
-          "OPTIMIZE",
-          "CHECK",
-          "SYSTEM MERGES",
-        ].map((right) => `GRANT ${right} ON ${tables}`),
-        ...TABLE_ENGINES.map((engine) => `GRANT TABLE ENGINE ON ${engine}`),
+        ...ownerGrants(tables),
         "GRANT SELECT ON system.*",
         "GRANT KILL QUERY ON *.*",
       ]),
+      ...Object.fromEntries(guests),
     },
   });
+}
+
+/** All that can be done in the database `tables` (`name.*`), and nothing outside it. */
+function ownerGrants(tables: string): string[] {
+  const rights = [
+    ...["SHOW", "SELECT", "INSERT", "ALTER", "CREATE DATABASE", "CREATE TABLE", "CREATE VIEW"],
+    ...["DROP DATABASE", "DROP TABLE", "DROP VIEW", "TRUNCATE", "OPTIMIZE", "CHECK"],
+    "SYSTEM MERGES",
+  ];
+  return [
+    ...rights.map((right) => `GRANT ${right} ON ${tables}`),
+    ...TABLE_ENGINES.map((engine) => `GRANT TABLE ENGINE ON ${engine}`),
+  ];
 }
 
 /** Has no end: the server lives as long as its last statement runs. */

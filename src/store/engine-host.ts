@@ -56,6 +56,17 @@ export async function engineSecrets(
   return secrets as Record<EngineUser, string>;
 }
 
+/** As `engineSecrets`, for users of other programs. */
+export async function guestSecrets(
+  directory: string,
+  guests: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const secrets = new Map<string, string>();
+  for (const guest of guests)
+    secrets.set(guest, await secret(path.join(directory, `clickhouse-${guest}`)));
+  return secrets;
+}
+
 async function secret(file: string): Promise<string> {
   const handle = await fs.open(file, "a+", 0o600);
   try {

@@ -16,6 +16,7 @@ import {
   engineSecrets,
   findLibrary,
   freePorts,
+  guestSecrets,
   lastLines,
   pruneLogs,
   type Answer,
@@ -37,6 +38,8 @@ export interface EngineOptions {
   readonly nativePort: number;
   /** The database that the users have rights in. */
   readonly database?: string;
+  /** Other programs that may keep tables here: each is a user with a database of its name. */
+  readonly guests?: readonly string[];
   readonly maxServerMemoryBytes?: number;
   /** For `verify`: nothing that is stored changes, not even by a merge. */
   readonly readOnly?: boolean;
@@ -77,6 +80,7 @@ export class EmbeddedEngine {
   readonly httpPort: number;
   readonly nativePort: number;
   readonly passwords: Readonly<Record<EngineUser, string>>;
+  readonly #guestPasswords: ReadonlyMap<string, string>;
   readonly #options: EngineOptions;
   readonly #library: string;
   readonly #stopping = new AbortController();
@@ -91,6 +95,7 @@ export class EmbeddedEngine {
     host: string,
     ports: readonly number[],
     passwords: Readonly<Record<EngineUser, string>>,
+    guestPasswords: ReadonlyMap<string, string>,
   ) {
     this.#options = options;
     this.#library = findLibrary();
@@ -98,6 +103,7 @@ export class EmbeddedEngine {
     this.httpPort = ports[0]!;
     this.nativePort = ports[1]!;
     this.passwords = passwords;
+    this.#guestPasswords = guestPasswords;
   }
 
   /**
@@ -110,10 +116,11 @@ export class EmbeddedEngine {
     const host = options.host ?? "127.0.0.1";
     const deadline = performance.now() + (options.lockWaitMs ?? DEFAULT_LOCK_WAIT_MS);
     const passwords = await engineSecrets(options.secretsDirectory);
+    const guestPasswords = await guestSecrets(options.secretsDirectory, options.guests ?? []);
     for (;;) {
       try {
         const ports = await freePorts(host, [options.httpPort, options.nativePort]);
-        const engine = new EmbeddedEngine(options, host, ports, passwords);
+        const engine = new EmbeddedEngine(options, host, ports, passwords, guestPasswords);
         await engine.#launch();
         engine.#pruning = setInterval(() => void engine.#prune(), PRUNE_INTERVAL_MS).unref();
         return engine;
@@ -180,9 +187,12 @@ export class EmbeddedEngine {
     const maxServerMemoryBytes =
       this.#options.maxServerMemoryBytes ?? DEFAULT_MAX_SERVER_MEMORY_BYTES;
     const usersFile = path.join(this.#configDirectory, "users.xml");
-    const hash = (user: EngineUser): string =>
-      createHash("sha256").update(this.passwords[user]).digest("hex");
-    const passwordHashes = { writer: hash("writer"), reader: hash("reader"), admin: hash("admin") };
+    const hash = (password: string): string => createHash("sha256").update(password).digest("hex");
+    const { writer, reader, admin } = this.passwords;
+    const passwordHashes = { writer: hash(writer), reader: hash(reader), admin: hash(admin) };
+    const guestPasswordHashes = new Map(
+      [...this.#guestPasswords].map(([guest, password]) => [guest, hash(password)]),
+    );
     await fs.mkdir(this.#configDirectory, { recursive: true, mode: 0o700 });
     await fs.mkdir(path.dirname(logFile), { recursive: true });
     const server = serverConfigXml({
@@ -198,6 +208,7 @@ export class EmbeddedEngine {
     const users = usersConfigXml({
       database: this.#options.database ?? DEFAULT_DATABASE,
       passwordHashes,
+      guestPasswordHashes,
       maxServerMemoryBytes,
     });
     await fs.writeFile(path.join(this.#configDirectory, "server.xml"), server, { mode: 0o600 });

@@ -351,6 +351,15 @@ t.test("options that contradict each other are found", async (t) => {
     /reader\.password: expected nothing: the embedded server's passwords/,
   );
   conflict("exporters: { clickhouse: { cluster: c } }", /cluster: expected nothing/);
+  for (const guest of ["reader", "system", "otel"])
+    conflict(
+      `exporters: { clickhouse: { embedded: { guests: [peer, ${guest}] } } }`,
+      new RegExp(`embedded\\.guests: expected names .*, but ${guest} is one of ours$`),
+    );
+  conflict(
+    "exporters: { clickhouse: { embedded: { guests: ['a-b'] } } }",
+    /embedded\.guests: expected a list of names of at most 32 lower-case letters, digits and _/,
+  );
   for (const [directory, anchor] of [
     ["./data", "data/anchor"],
     ["/var/mesh", "/var/mesh/../mesh/a/b"],

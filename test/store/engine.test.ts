@@ -205,7 +205,7 @@ t.test("the embedded server", { skip }, async (t) => {
   const data = t.testdir();
   const exits: EngineExit[] = [];
   const engine = await EmbeddedEngine.start(
-    optionsUnder(data, { onExit: (exit) => exits.push(exit) }),
+    optionsUnder(data, { guests: ["peer", "other"], onExit: (exit) => exits.push(exit) }),
   );
   t.teardown(() => engine.stop());
   const run = (user: EngineUser, statement: string) =>
@@ -252,6 +252,42 @@ t.test("the embedded server", { skip }, async (t) => {
         users.includes(engine.passwords[user]),
         `the password of ${user} is no part of the configuration`,
       );
+  });
+
+  await t.test("lets a guest do as it likes in its own database, and see no other", async (t) => {
+    const secret = path.join(data, "secrets", "clickhouse-peer");
+    t.equal(fs.statSync(secret).mode & 0o777, 0o600);
+    const password = fs.readFileSync(secret, "utf8").trim();
+    const peer = (statement: string) => ask(server(engine), "peer", password, statement);
+    for (const statement of [
+      "CREATE DATABASE IF NOT EXISTS peer",
+      "CREATE TABLE peer.a (x UInt64, INDEX i x TYPE minmax) ENGINE = MergeTree ORDER BY x TTL toDateTime(x) + INTERVAL 1000 YEAR",
+      "CREATE TABLE peer.b (x SimpleAggregateFunction(min, UInt64)) ENGINE = AggregatingMergeTree ORDER BY tuple()",
+      "CREATE MATERIALIZED VIEW peer.v TO peer.b AS SELECT min(x) AS x FROM peer.a",
+      "INSERT INTO peer.a SELECT number + 5 FROM numbers(3)",
+      "ALTER TABLE peer.a ADD COLUMN y String",
+    ])
+      t.equal((await peer(statement)).status, 200, statement);
+    t.equal((await peer("SELECT count(), (SELECT min(x) FROM peer.b) FROM peer.a")).body, "3\t5\n");
+    t.equal((await peer("SHOW DATABASES")).body, "peer\n");
+    for (const statement of [
+      "SELECT count() FROM otel.rows",
+      "INSERT INTO otel.rows VALUES (1, '')",
+      "CREATE TABLE otel.mine (x UInt64) ENGINE = MergeTree ORDER BY x",
+      "CREATE DATABASE other",
+      "CREATE TABLE peer.f (x UInt64) ENGINE = File(CSV)",
+      "CREATE TABLE peer.m (x UInt64) ENGINE = Merge('otel', 'rows')",
+      "SELECT * FROM merge('otel', 'rows')",
+      "SELECT * FROM file('/etc/hostname', LineAsString)",
+      "SELECT * FROM url('http://127.0.0.1:1/', LineAsString)",
+      "CREATE USER me",
+      "SELECT * FROM system.processes",
+      "DROP TABLE otel.rows",
+    ])
+      t.match((await peer(statement)).body, /Code: (497|62|344|514)\b/, statement);
+    for (const user of ["reader", "writer"] as const)
+      t.match((await run(user, "SELECT count() FROM peer.a")).body, /Code: 497\b/, user);
+    t.equal((await peer("DROP DATABASE peer")).status, 200);
   });
 
   await t.test("lets writer insert and read, and change nothing", async (t) => {
