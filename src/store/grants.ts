@@ -1,3 +1,4 @@
+import { READER_EXECUTION_SECONDS } from "./engine-config.ts";
 import { onCluster } from "./schema.ts";
 import { quoteIdentifier } from "./sql.ts";
 
@@ -23,6 +24,7 @@ export function grantStatements({
   const on = onCluster(cluster);
   const everything = `${quoteIdentifier(database)}.*`;
   const profile = "meshproof_reader_limits";
+  const seconds = READER_EXECUTION_SECONDS;
   return [
     ...Object.values(ROLES).map((role) => `CREATE ROLE IF NOT EXISTS ${role}${on}`),
     `GRANT${on} CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER TABLE, DROP TABLE, TRUNCATE, OPTIMIZE, SELECT, INSERT, SHOW ON ${everything} TO ${ROLES.admin}`,
@@ -42,7 +44,7 @@ export function grantStatements({
     `GRANT${on} SELECT, SHOW ON ${everything} TO ${ROLES.reader}`,
     [
       `CREATE SETTINGS PROFILE IF NOT EXISTS ${profile}${on} SETTINGS readonly = 1,`,
-      "max_execution_time = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY,",
+      `max_execution_time = ${seconds.default} MIN ${seconds.min} MAX ${seconds.max} CHANGEABLE_IN_READONLY,`,
       "max_memory_usage = 2000000000, max_result_rows = 1000000, max_concurrent_queries_for_user = 16,",
       "output_format_json_quote_64bit_integers = 1, cancel_http_readonly_queries_on_client_close = 1",
       `TO ${ROLES.reader}`,
