@@ -267,8 +267,19 @@ export function usersConfigXml(options: UsersConfigOptions): string {
 /** All that can be done in the database `tables` (`name.*`), and nothing outside it. */
 function ownerGrants(tables: string): string[] {
   const rights = [
-    ...["SHOW", "SELECT", "INSERT", "ALTER", "CREATE DATABASE", "CREATE TABLE", "CREATE VIEW"],
-    ...["DROP DATABASE", "DROP TABLE", "DROP VIEW", "TRUNCATE", "OPTIMIZE", "CHECK"],
+    "SHOW",
+    "SELECT",
+    "INSERT",
+    "ALTER",
+    "CREATE DATABASE",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "DROP DATABASE",
+    "DROP TABLE",
+    "DROP VIEW",
+    "TRUNCATE",
+    "OPTIMIZE",
+    "CHECK",
     "SYSTEM MERGES",
   ];
   return [

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { runVerify, whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
-import { checkCodings } from "../sdk/codings.ts";
+import { checkCodings, type StoredRun } from "../sdk/codings.ts";
+import { checkControls } from "../sdk/controls.ts";
 import { sdkPrograms } from "../sdk/programs.ts";
 import { checkFindings, checkPartialSuccess } from "../sdk/refusals.ts";
 import { checkRetries } from "../sdk/retries.ts";
@@ -25,7 +26,8 @@ async function run(context: LaneContext): Promise<void> {
   const directory = join(context.directory, "server");
   let server = await ServerProcess.start(directory);
   try {
-    for (const program of programs) await checkCodings(context, server, program);
+    const runs: StoredRun[] = [];
+    for (const program of programs) runs.push(...(await checkCodings(context, server, program)));
     let refused = 0;
     for (const program of programs) refused += await checkPartialSuccess(context, server, program);
     await context.check("verify: what is stored is what was sealed", async () => {
@@ -36,6 +38,7 @@ async function run(context: LaneContext): Promise<void> {
     });
     server = await ServerProcess.start(directory);
     await checkFindings(context, server, refused);
+    if (runs[0] !== undefined) await checkControls(context, server, runs[0]);
   } finally {
     await server.kill();
   }

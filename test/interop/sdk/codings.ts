@@ -11,12 +11,22 @@ import { Relay } from "./relay.ts";
 const RECORDS = 2_000;
 const MEDIA_TYPES = { proto: "application/x-protobuf", json: "application/json" } as const;
 
-/** Each program with each encoding and compression: what it says that it sent is what is stored, and its logs belong to its spans. */
+/** A run whose records are all stored. */
+export interface StoredRun {
+  readonly service: string;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Each program with each encoding and compression: what it says that it sent is what is stored, and its logs belong to its spans. Returns the
+ * runs for which the first holds.
+ */
 export async function checkCodings(
   context: LaneContext,
   server: ServerProcess,
   program: SdkProgram,
-): Promise<void> {
+): Promise<StoredRun[]> {
+  const runs: StoredRun[] = [];
   const relay = await Relay.start(() => server.ports.otlp);
   try {
     for (const encoding of program.encodings)
@@ -48,11 +58,14 @@ export async function checkCodings(
             return `${RECORDS} logs and ${RECORDS} spans in ${relay.relayed.length - before} requests`;
           },
         );
-        if (isStored) await checkCorrelation(context, server, service, manifest!);
+        if (!isStored) continue;
+        await checkCorrelation(context, server, service, manifest!);
+        runs.push({ service, manifest: manifest! });
       }
   } finally {
     await relay.goAway();
   }
+  return runs;
 }
 
 async function checkCorrelation(
