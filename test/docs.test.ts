@@ -78,6 +78,7 @@ t.test("documents link to files that exist", async (t) => {
   ];
   for (const document of documents) {
     const text = readFileSync(join(ROOT, document), "utf8");
+    t.notMatch(text, /^(?:<{7}|>{7}) /m, `${document} has no marks of a merge`);
     for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)) {
       t.doesNotThrow(
         () => readFileSync(resolve(ROOT, document, "..", target!)),
