@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { MAX_DEPTH } from "../core/wire.ts";
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -15,8 +16,8 @@ import { ANY_VALUE, type Field, KEY_VALUE, type Message } from "./json-schema.ts
 
 /** Records between two looks at other work. */
 const RECORDS_PER_STEP = 32;
-/** An AnyValue may nest so deep: in a hundred arrays and lists, as the decoder of protobuf has it. */
-const MAX_DEPTH = 101;
+/** AnyValues may stand in one another so deep: the outermost, and one in each array and list that the decoder of protobuf takes. */
+const MAX_VALUES = MAX_DEPTH + 1;
 /** Arrays and objects below that which are read over. */
 const MAX_SKIPPED_LEVELS = 8_000;
 
@@ -100,7 +101,7 @@ export class JsonTranscoder extends JsonScalars {
   private message(message: Message, depth: number): void {
     depth += message.nesting;
     // What is nested too deep is left out where it is one too deep: by that the decoder of protobuf rejects this record, and no other.
-    if (depth > MAX_DEPTH) this.skip(MAX_SKIPPED_LEVELS);
+    if (depth > MAX_VALUES) this.skip(MAX_SKIPPED_LEVELS);
     else if (this.open(OPEN_BRACE, CLOSE_BRACE, "an object")) this.members(message, depth);
   }
 
