@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import t, { type Test } from "tap";
+import { freePorts } from "../src/store/engine-host.ts";
 import { runCommand } from "./support/command.ts";
 import { type LogInput, oneScope, writeLogs } from "./support/otlp-writer.ts";
 import { Load, send } from "./support/senders.ts";
@@ -121,7 +122,8 @@ t.test(
     const limits = `receivers: { otlp: { protocols: { http: { max_request_body_size: 1MiB } } } }
 storage: { max_size: 2MiB }
 `;
-    const endpoint = `http://127.0.0.1:${await closedPort()}`;
+    const [closedPort] = await freePorts("127.0.0.1", [0]);
+    const endpoint = `http://127.0.0.1:${closedPort}`;
     let server = await ServerProcess.start(
       directory,
       `${limits}exporters: { clickhouse: { endpoint: "${endpoint}", username: meshproof } }\n`,
@@ -201,15 +203,6 @@ storage: { max_size: 2MiB }
     );
   },
 );
-
-/** A port on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function newToken(role: string): Promise<{ token: string; line: string }> {
   const { stdout } = await runCommand("token", role, `test-${role}`, "--json");

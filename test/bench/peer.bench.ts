@@ -1,11 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import { freePorts } from "../../src/store/engine-host.ts";
 import { cacheDirectory } from "../interop/cache.ts";
 import { Children } from "../interop/child.ts";
 import { GoModules } from "../interop/go.ts";
@@ -82,7 +82,7 @@ async function startCollector(
   directory: string,
   server: ServerProcess,
 ): Promise<{ readonly child: ChildProcess; readonly url: string }> {
-  const port = await freePort();
+  const [port] = await freePorts("127.0.0.1", [0]);
   const password = readFileSync(join(server.dataDirectory, "secrets", "clickhouse-admin"), "utf8");
   const configuration = {
     receivers: {
@@ -133,14 +133,6 @@ async function startCollector(
       await setTimeout(100);
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 async function compare(server: ServerProcess, peers: readonly Peer[]): Promise<void> {
