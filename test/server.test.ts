@@ -7,7 +7,13 @@ import { OTLPTraceExporter as HttpTraceExporter } from "@opentelemetry/exporter-
 import { OTLPTraceExporter as ProtoTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import t, { type Test } from "tap";
 import { runCommand } from "./support/command.ts";
-import { type Expected, expectedLog, expectedRows, expectedSpan } from "./support/expected-rows.ts";
+import {
+  type Expected,
+  expectedLog,
+  expectedRows,
+  expectedSpan,
+  pick,
+} from "./support/expected-rows.ts";
 import {
   type Attributes,
   type LogInput,
@@ -41,10 +47,6 @@ function sameRows(
   if (wrong >= 0)
     t.same(pick(actual[wrong], expected[wrong]!), expected[wrong], `${name}: row ${wrong}`);
   else t.pass(`${name}: every column of every row is as it was sent`);
-}
-
-function pick(row: Expected | undefined, columns: Expected): Expected {
-  return Object.fromEntries(Object.keys(columns).map((name) => [name, row?.[name]]));
 }
 
 t.test("a stranger's path, from the first record to the verdict", { skip }, async (t) => {

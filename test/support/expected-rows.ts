@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { TABLES, type Table } from "../../src/records/columns.ts";
 import { decodeRow, type RowValue } from "../../src/records/row-codec.ts";
 import { ROW_PREFIX_LENGTH, type RowSection } from "../../src/core/rows.ts";
@@ -179,6 +180,22 @@ export function actualRows(section: RowSection | undefined): Expected[] {
       decodeRow(table, row).map((value, c) => [table.columns[c]!.name, plain(value)]),
     );
   });
+}
+
+/** Those columns of a row that `expected` has. */
+export function pick(row: Expected | undefined, expected: Expected): Expected {
+  return Object.fromEntries(Object.keys(expected).map((name) => [name, row?.[name]]));
+}
+
+/** Compares rows one by one. Throws at the first that is not as expected; `name` is what they are of. */
+export function assertRows(
+  actual: readonly Expected[],
+  expected: readonly Expected[],
+  name: string,
+): void {
+  assert.equal(actual.length, expected.length, `${name} has ${actual.length} rows`);
+  for (const [i, row] of expected.entries())
+    assert.deepEqual(pick(actual[i], row), row, `${name}, record ${i}`);
 }
 
 function plain(value: RowValue | [Buffer, Buffer]): unknown {

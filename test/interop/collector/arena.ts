@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { runVerify } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { Stream } from "../../torture/streams.ts";
 import { addTallies, type Tally } from "../../torture/tally.ts";
 import type { LaneContext } from "../lane.ts";
+import { assertVerified } from "../server.ts";
 import { ShippedCollector, type ShippedOptions } from "./shipped.ts";
 import { Wiretap } from "./wiretap.ts";
 
@@ -136,8 +136,7 @@ export function checkVerified(
   const claim = ["meshproof verify finds no fault", ...names].join(", and the findings ");
   return check(claim, async () => {
     assert.equal(await server.stop(), 0, server.output.slice(-2000));
-    const { code, report } = await runVerify(server);
-    assert.deepEqual([report.integrity, report.faults, code], ["ok", [], 0]);
+    const report = await assertVerified(server);
     assert.equal(report.checked.records, report.treeSize);
     for (const [kind, count] of Object.entries(findings))
       assert.equal(report.findings[kind], count, kind);

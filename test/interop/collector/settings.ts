@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePorts } from "../../../src/store/engine-host.ts";
-import { expectedLog, expectedRows, expectedSpan } from "../../support/expected-rows.ts";
+import {
+  assertRows,
+  expectedLog,
+  expectedRows,
+  expectedSpan,
+} from "../../support/expected-rows.ts";
 import { batchesOf, oddLog, oddSpan, RECORDS } from "../../support/odd-records.ts";
 import { writeLogs, writeTraces } from "../../support/otlp-writer.ts";
 import { CODINGS, send } from "../../support/senders.ts";
@@ -70,14 +75,7 @@ async function checkSetting(
   ] as const) {
     const where = `ServiceName = '${service}'`;
     await waitForCount(server, `SELECT count() FROM ${table} WHERE ${where}`, sent.length);
-    const stored = await storedRows(server, table, where);
-    assert.equal(stored.length, sent.length, `${table} has ${stored.length} rows`);
-    for (const [i, expected] of sent.entries()) {
-      const actual = Object.fromEntries(
-        Object.keys(expected).map((column) => [column, stored[i]![column]]),
-      );
-      assert.deepEqual(actual, expected, `${table}, record ${i}`);
-    }
+    assertRows(await storedRows(server, table, where), sent, table);
   }
 }
 

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { expectedLog, expectedRows, expectedSpan } from "../../support/expected-rows.ts";
+import {
+  assertRows,
+  expectedLog,
+  expectedRows,
+  expectedSpan,
+} from "../../support/expected-rows.ts";
 import { batchesOf, oddLog, oddSpan } from "../../support/odd-records.ts";
 import { writeLogs, writeTraces } from "../../support/otlp-writer.ts";
 import { send } from "../../support/senders.ts";
-import { runVerify, whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { applicationBody, envoyBody, spanBody } from "../../support/traffic.ts";
@@ -21,6 +25,7 @@ import { command } from "../clickhouse/tables.ts";
 import { Collector } from "../collector.ts";
 import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
 import { sendRefusedRecord, settled, storedKinds } from "../log/fill.ts";
+import { assertVerified, requireEngine } from "../server.ts";
 
 /** Of one request, and requests: what streams are read of. */
 const BATCH = 5_000;
@@ -40,8 +45,7 @@ export const lane: Lane = {
 };
 
 async function run(context: LaneContext): Promise<void> {
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   const clients = await buildClients(context);
   const collector = await collectorOrReason(context);
   const directory = join(context.directory, "server");
@@ -123,11 +127,7 @@ async function checkSent({ check }: LaneContext, server: ServerProcess): Promise
       ["otel_traces", "odd spans", spans],
     ] as const) {
       const rows = await storedRows(server, table, `ServiceName = '${service}'`);
-      assert.equal(rows.length, expected.length);
-      for (const [i, row] of expected.entries()) {
-        const found = Object.fromEntries(Object.keys(row).map((name) => [name, rows[i]![name]]));
-        assert.deepEqual(found, row, `${table} ${i}`);
-      }
+      assertRows(rows, expected, table);
     }
     return `${logs.length} logs, ${spans.length} spans`;
   });
@@ -138,9 +138,8 @@ async function checkVerify(
   server: ServerProcess,
   how: string,
 ): Promise<void> {
-  await check(`verify ${how}: a stranger's database changes nothing, all is ok`, async () => {
-    const { code, report } = await runVerify(server);
-    assert.deepEqual([code, report.integrity, report.faults], [0, "ok", []]);
-    return `${report.treeSize} records`;
-  });
+  await check(
+    `verify ${how}: a stranger's database changes nothing, all is ok`,
+    async () => `${(await assertVerified(server)).treeSize} records`,
+  );
 }

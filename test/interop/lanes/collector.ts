@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { Collector } from "../collector.ts";
 import { checkVerified } from "../collector/arena.ts";
@@ -11,7 +10,8 @@ import { checkSettings } from "../collector/settings.ts";
 import { ShippedCollector } from "../collector/shipped.ts";
 import { checkTelemetrygen, TELEMETRYGEN } from "../collector/telemetrygen.ts";
 import { GoModules } from "../go.ts";
-import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
+import { type Lane, type LaneContext } from "../lane.ts";
+import { requireEngine } from "../server.ts";
 
 /** A real OpenTelemetry Collector with the configuration that we ship, between senders and a meshproof: what it forwards, and what is left when either dies. */
 export const lane: Lane = {
@@ -23,8 +23,7 @@ export const lane: Lane = {
 };
 
 async function run(context: LaneContext): Promise<void> {
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   const program = await Collector.build(context);
   const go = await GoModules.open(context);
   const generator = await go.build("telemetrygen", TELEMETRYGEN);

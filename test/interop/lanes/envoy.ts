@@ -3,7 +3,6 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { runCommand } from "../../support/command.ts";
-import { whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { Collector } from "../collector.ts";
 import { ShippedCollector } from "../collector/shipped.ts";
@@ -19,6 +18,7 @@ import { accessRows, nextLeaf } from "../envoy/rows.ts";
 import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
 import { whyMissing } from "../needs.ts";
 import { pythonEnvironment } from "../python.ts";
+import { requireEngine } from "../server.ts";
 
 /** Envoy sends its spans 5 s after they ended, its records after 1 s: the window is longer, and short enough for findings to be seen. */
 const WINDOW_MS = 12_000;
@@ -58,8 +58,7 @@ interface Stage {
 }
 
 async function run(context: LaneContext): Promise<void> {
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   const python = await pythonEnvironment(context, "envoy");
   const envoy = await findEnvoy(context, python);
   const files = join(context.directory, "files");

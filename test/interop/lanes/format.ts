@@ -8,14 +8,14 @@ import { batchesOf, oddLog, oddSpan } from "../../support/odd-records.ts";
 import { oneScope, writeLogs, writeTraces } from "../../support/otlp-writer.ts";
 import { signerOf } from "../../support/new-history.ts";
 import { send } from "../../support/senders.ts";
-import { whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { applicationBody, envoyBody, spanBody } from "../../support/traffic.ts";
-import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
+import { type Lane, type LaneContext } from "../lane.ts";
 import { logUrl, oneOfEachKind, sendRefusedRecord, settled, storedKinds } from "../log/fill.ts";
 import { writeProofs } from "../log/proofs.ts";
 import { Proxy } from "../log/proxy.ts";
 import { PROOF_TAMPERINGS, tamperings } from "../log/tampering.ts";
+import { requireEngine } from "../server.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "../format/formatcheck.py");
 const DOCUMENT = resolve(import.meta.dirname, "../../../docs/design/format.md");
@@ -45,8 +45,7 @@ async function run(context: LaneContext): Promise<void> {
     assert.equal(code, 0, stderr);
     return stdout.trim();
   });
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   const directory = join(context.directory, "server");
   const proofs = join(context.directory, "proofs");
   mkdirSync(proofs);

@@ -3,10 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KINDS } from "../../../src/core/kinds.ts";
 import { partialTiles, TILE_WIDTH } from "../../../src/tlog/tiles.ts";
-import { whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import type { Lane, LaneContext } from "../lane.ts";
-import { LaneSkipped } from "../lane.ts";
 import { type Accepted, buildCheckers, type Checker, type Subject } from "../log/checkers.ts";
 import {
   fill,
@@ -21,6 +19,7 @@ import {
 import { writeProofs } from "../log/proofs.ts";
 import { Proxy } from "../log/proxy.ts";
 import { PROOF_TAMPERINGS, type Tampering, tamperings } from "../log/tampering.ts";
+import { requireEngine } from "../server.ts";
 
 /** Requests of 1,000 records before and after a restart: more than 65,536 records, so that tiles have three levels. */
 const REQUESTS_BEFORE_RESTART = 60;
@@ -38,8 +37,7 @@ export const lane: Lane = {
 };
 
 async function run(context: LaneContext): Promise<void> {
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   context.note("building the verifiers");
   const checkers = await buildCheckers(context);
 

@@ -6,9 +6,9 @@ import { setTimeout } from "node:timers/promises";
 import { runCommand } from "../../support/command.ts";
 import { oneScope, writeLogs } from "../../support/otlp-writer.ts";
 import { send } from "../../support/senders.ts";
-import { whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
 import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
+import { requireEngine } from "../server.ts";
 
 /** Pinned: native code, compiled here. */
 const PACKAGE = "pkcs11js@2.1.7";
@@ -37,8 +37,7 @@ export const lane: Lane = {
 };
 
 async function run(context: LaneContext): Promise<void> {
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   const library = LIBRARIES.find((path) => path !== "" && existsSync(path));
   if (library === undefined)
     throw new LaneSkipped("expected SoftHSM's library where SOFTHSM2_MODULE says, found none");

@@ -1,14 +1,13 @@
-import assert from "node:assert/strict";
 import { join } from "node:path";
-import { runVerify, whyNoEngine } from "../../support/server-fixture.ts";
 import { ServerProcess } from "../../support/server-process.ts";
-import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
+import { type Lane, type LaneContext } from "../lane.ts";
 import { checkCodings, type StoredRun } from "../sdk/codings.ts";
 import { checkControls } from "../sdk/controls.ts";
 import { sdkPrograms } from "../sdk/programs.ts";
 import { checkFindings, checkPartialSuccess } from "../sdk/refusals.ts";
 import { checkRetries } from "../sdk/retries.ts";
 import { checkSecurity } from "../sdk/security.ts";
+import { assertVerified, requireEngine } from "../server.ts";
 
 /** Programs that send with the exporters of the SDKs, as their users write them, straight to us. */
 export const lane: Lane = {
@@ -20,8 +19,7 @@ export const lane: Lane = {
 };
 
 async function run(context: LaneContext): Promise<void> {
-  const noEngine = whyNoEngine();
-  if (noEngine !== false) throw new LaneSkipped(noEngine);
+  requireEngine();
   const programs = await sdkPrograms(context);
   const directory = join(context.directory, "server");
   let server = await ServerProcess.start(directory);
@@ -32,9 +30,7 @@ async function run(context: LaneContext): Promise<void> {
     for (const program of programs) refused += await checkPartialSuccess(context, server, program);
     await context.check("verify: what is stored is what was sealed", async () => {
       await server.stop();
-      const { code, report } = await runVerify(server);
-      assert.deepEqual([code, report.integrity, report.faults], [0, "ok", []]);
-      return `${report.treeSize} records`;
+      return `${(await assertVerified(server)).treeSize} records`;
     });
     server = await ServerProcess.start(directory);
     await checkFindings(context, server, refused);

@@ -123,12 +123,9 @@ async function checkLostAnswers(
         for (const { relay } of senders) relay.losesFirstAnswers = false;
       });
       let repeated = 0;
-      for (const { name, service, manifest, relay } of ended) {
-        assertAllSent(name, manifest);
-        assert.deepEqual(await assertStoredOnce(server, service, manifest), {
-          logs: RECORDS,
-          traces: RECORDS,
-        });
+      for (const one of ended) {
+        const { name, relay } = one;
+        await assertAllStored(server, one, RECORDS);
         const byDigest = Object.groupBy(relay.relayed, ({ digest }) => digest);
         for (const tries of Object.values(byDigest))
           assert.deepEqual(
@@ -163,12 +160,9 @@ async function checkShortOutage(
       await setTimeout(OUTAGE_MS, undefined, { signal: context.signal });
       await Promise.all(senders.map(({ relay }) => relay.comeBack()));
       const seen = [];
-      for (const { name, service, manifest } of await running) {
-        assertAllSent(name, manifest);
-        assert.deepEqual(await assertStoredOnce(server, service, manifest), {
-          logs: RECORDS,
-          traces: RECORDS,
-        });
+      for (const one of await running) {
+        const { name, manifest } = one;
+        await assertAllStored(server, one, RECORDS);
         seen.push(`${name} after ${secondsOf(manifest)}`);
       }
       return `first batch sent: ${seen.join(", ")}`;
@@ -242,12 +236,9 @@ async function checkFull(
           await setTimeout(20, undefined, { signal });
         process.kill(engine, "SIGCONT");
         const seen = [];
-        for (const { name, service, manifest, relay } of await running) {
-          assertAllSent(name, manifest);
-          assert.deepEqual(await assertStoredOnce(server, service, manifest), {
-            logs: ONE_BATCH,
-            traces: ONE_BATCH,
-          });
+        for (const one of await running) {
+          const { name, manifest, relay } = one;
+          await assertAllStored(server, one, ONE_BATCH);
           const refusals = relay.relayed.filter(({ status }) => status === 503).length;
           assert.ok(refusals >= SIGNALS.length, `${name}: refused first`);
           seen.push(`${name} after ${secondsOf(manifest)}`);
@@ -278,8 +269,15 @@ async function fillJournal(server: ServerProcess): Promise<void> {
     }
 }
 
-function assertAllSent(name: string, manifest: Manifest): void {
+/** The SDK calls each batch sent, and so many logs and spans are there once. */
+async function assertAllStored(
+  server: ServerProcess,
+  { name, service, manifest }: Ended,
+  records: number,
+): Promise<void> {
   assert.deepEqual(failuresOf(manifest), [], `${name}: each batch was sent`);
+  const stored = await assertStoredOnce(server, service, manifest);
+  assert.deepEqual(stored, { logs: records, traces: records }, name);
 }
 
 function assertAllDropped(name: string, { exports, diagnostics }: Manifest): void {
