@@ -212,6 +212,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
       "uri",
       "request_uri",
       "http.path",
+      "req(x-envoy-original-path?:path)",
     ],
   },
   original_path: {

@@ -1,23 +1,38 @@
+import type { FieldName } from "./fields.ts";
+import type { LineReader } from "./line.ts";
 import type { Reading } from "./reading.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 import type { ShapePlan } from "./shape-plan.ts";
 
-/** How one proxy or mesh writes its access logs. One file in dialects/ each; no order among them counts, since no two may claim one record. */
+/**
+ * How one proxy or mesh writes its access logs. One file in dialects/ each; no order among them counts, since no two may claim one record.
+ *
+ * A record comes as attributes, as a text line, or as JSON or a list of values in its body; the latter become attributes first (see expansion.ts). So a dialect
+ * says what its keys mean and what its lines look like, and the rest of this folder fills the columns.
+ */
 export interface Dialect {
   /** What the column Dialect says. */
   readonly name: string;
   /** Where the format is documented. */
   readonly source: string;
+  /** Its text lines. A line that one of them reads is the dialect's; `matches` is not asked. */
+  readonly lines?: readonly LineReader[];
+  /** What its keys mean, where that differs from attribute-keys.ts: the field of each, or null for a key that stays in LogAttributes. Keys are compared as they are. */
+  readonly keys?: Readonly<Record<string, FieldName | null>>;
+  /** Do other keys mean what attribute-keys.ts says? Default true. */
+  readonly sharedKeys?: boolean;
   /**
-   * Can records of this resource, this scope, this set of attribute keys and this type of body (VALUE_TYPES) be the dialect's?
+   * Can records with these attribute keys, of this resource and this scope, be the dialect's?
    * Asked once for each such combination and remembered, so it may take its time; it must not depend on anything else.
    */
-  matches(plan: ShapePlan, traits: ScopeTraits, bodyType: number): boolean;
-  /**
-   * Says which bytes of the record are which field. False when the record is not of this dialect after all; nothing else of what was done counts then.
-   * Asked for each record that may match: no strings, no objects.
-   */
-  map(reading: Reading): boolean;
+  matches?(plan: ShapePlan, traits: ScopeTraits): boolean;
+  /** Is the record, whose keys match, the dialect's by its values too? Asked for each record: no strings, no objects. */
+  accepts?(reading: Reading): boolean;
+  /** The record's own time is the end of the request, not its start. */
+  readonly timeIsEnd?: boolean;
+  /** Fills columns in the dialect's own way, behind the common steps and before what is left is kept; for decisions, in place of Envoy's signals. No strings, no objects. */
+  finish?(reading: Reading): void;
+  decide?(reading: Reading): void;
 }
 
 /** The dialect itself; makes its type known where it is written. */

@@ -12,9 +12,7 @@ export function finish(reading: Reading): void {
   reading.say(ACCESS.ParseStatus, reading.partial ? WORD.partial : WORD.full);
   redactHeaders(reading);
   redactLeft(reading);
-  if (reading.bodyFields !== undefined && !reading.partial)
-    reading.keepLeftovers(reading.bodyFields);
-  else keepBody(reading);
+  if (!reading.bodyIsRead || reading.partial) keepBody(reading);
 }
 
 /** Attributes whose keys name a configured header keep the key alone. */
@@ -70,7 +68,7 @@ function keepBody(reading: Reading): void {
     bodyType === VALUE_TYPES.kvlist ||
     bodyType === VALUE_TYPES.bytes;
   if (
-    reading.secretInBody ||
+    (reading.bodyIsRead && holdsRedactedHeader(reading)) ||
     (isNested && redactor.noteNameWithin(buffer, bodyStart, bodyEnd, PLACES.Body))
   ) {
     // Where exactly the secret stands in it is not known.
@@ -83,4 +81,12 @@ function keepBody(reading: Reading): void {
   } else {
     draft.keepBody = true;
   }
+}
+
+/** Was a header redacted that may stand in the body? */
+function holdsRedactedHeader({ plan, draft }: Reading): boolean {
+  if (!plan.hasHeaders) return false;
+  for (let i = 0; i < plan.headers.length; i++)
+    if (draft.taken[i] === TAKEN.redacted && plan.headers[i]! >= 0) return true;
+  return false;
 }

@@ -1,12 +1,14 @@
 import { ACCESS, AccessDraft } from "../records/access-draft.ts";
-import type { KeyShape } from "../records/key-shape.ts";
+import { type KeyShape, ShapeCache } from "../records/key-shape.ts";
 import type { ScopeView } from "../records/resource.ts";
 import type { LogView } from "../records/views.ts";
+import { BodyReader } from "./body-reader.ts";
 import { mapDecision } from "./decision.ts";
 import { mapDestination } from "./destination.ts";
 import type { Dialect } from "./dialect.ts";
 import { mapIdentity } from "./identity.ts";
 import { finish } from "./leftovers.ts";
+import { LINE } from "./line.ts";
 import { DIALECTS } from "./load-dialects.ts";
 import { Reading } from "./reading.ts";
 import { type RedactOptions, Redactor } from "./redaction.ts";
@@ -41,12 +43,17 @@ export class Normaliser {
   readonly #dialects: readonly Dialect[];
   readonly #names: ReadonlyMap<Dialect, number>;
   readonly #trustedHops: number;
+  readonly #bodies: BodyReader;
+  /** Of records that stand in an expansion. */
+  readonly #shapes = new ShapeCache();
+  #shape: KeyShape | undefined;
   #claimedBy: Dialect | undefined;
 
   constructor(options: NormaliserOptions) {
     this.#redactor = new Redactor(this.draft, options.redact);
     this.#reading = new Reading(this.draft, this.#redactor);
     this.#dialects = options.dialects ?? DIALECTS;
+    this.#bodies = new BodyReader(this.#dialects);
     this.#names = new Map(
       this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]),
     );
@@ -63,33 +70,84 @@ export class Normaliser {
     return readTraits(view);
   }
 
-  /** Is the record an access record? Then `draft` holds it, until the next call. */
+  /** Is the record an access record? Then `draft` holds it, of `view` and `shape`, until the next call. */
   recognise(view: LogView, shape: KeyShape, traits: ScopeTraits): boolean {
     this.#claimedBy = undefined;
-    const plan = this.#planOf(shape);
-    const candidates = plan.candidates(this.#dialects, traits, view.bodyType);
+    const line = this.#bodies.readLine(view, traits);
+    if (line !== undefined) return this.#claimLine(line, traits);
+    if (this.#claim(view, shape, traits, false)) return true;
+    if (!this.#bodies.expand(view)) return false;
+    const wrapped = this.#bodies.readWrapped(traits);
+    if (wrapped !== undefined) return this.#claimLine(wrapped, traits);
+    const expanded = this.#bodies.expansion.view;
+    return this.#claim(
+      expanded,
+      this.#shapes.find(expanded.buffer, expanded.attributes),
+      traits,
+      this.#bodies.status !== LINE.foreign,
+    );
+  }
+
+  /** What the draft was read from: the record itself, or the expansion of its body. */
+  get view(): LogView {
+    return this.draft.view!;
+  }
+
+  /** The keys of `view`. */
+  get shape(): KeyShape {
+    return this.#shape!;
+  }
+
+  /** The body's line is of `dialect`; its fields stand in the expansion. */
+  #claimLine(dialect: Dialect, traits: ScopeTraits): boolean {
+    const { view } = this.#bodies.expansion;
+    const shape = this.#shapes.find(view.buffer, view.attributes);
+    this.#read(view, shape, traits, dialect, true);
+    this.#mapColumns(dialect);
+    return true;
+  }
+
+  /** Is the record some dialect's by its attributes? */
+  #claim(view: LogView, shape: KeyShape, traits: ScopeTraits, bodyIsRead: boolean): boolean {
+    const candidates = this.#planOf(shape).candidates(this.#dialects, traits);
     for (let i = 0; i < candidates.length; i++) {
       const dialect = candidates[i]!;
-      this.#reading.begin(view, traits, plan);
-      if (!dialect.map(this.#reading)) continue;
-      this.#claimedBy = dialect;
+      this.#read(view, shape, traits, dialect, bodyIsRead);
+      if (dialect.accepts !== undefined && !dialect.accepts(this.#reading)) continue;
       this.#mapColumns(dialect);
       return true;
     }
     return false;
   }
 
+  #read(
+    view: LogView,
+    shape: KeyShape,
+    traits: ScopeTraits,
+    dialect: Dialect,
+    bodyIsRead: boolean,
+  ): void {
+    const reading = this.#reading;
+    this.#shape = shape;
+    reading.begin(view, traits, this.#planOf(shape), dialect);
+    reading.bodyIsRead = bodyIsRead;
+    if (bodyIsRead && this.#bodies.status === LINE.partial) reading.partial = true;
+  }
+
   /** From fields to columns: the same for all dialects. The order counts where a step looks at what an earlier one found. */
   #mapColumns(dialect: Dialect): void {
     const reading = this.#reading;
+    this.#claimedBy = dialect;
     this.draft.setConstant(ACCESS.Dialect, this.#names.get(dialect)!);
-    mapTimes(reading);
+    mapTimes(reading, dialect.timeIsEnd === true);
     mapTrace(reading);
     mapResult(reading);
     mapRequest(reading);
     mapDestination(reading);
     mapIdentity(reading, this.#trustedHops);
-    mapDecision(reading);
+    if (dialect.decide === undefined) mapDecision(reading);
+    else dialect.decide(reading);
+    dialect.finish?.(reading);
     finish(reading);
   }
 

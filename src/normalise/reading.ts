@@ -4,9 +4,9 @@ import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
 import { CHAR, equalRanges } from "./ascii.ts";
 import { FIELD_COUNT, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
-import { IstioLine } from "./istio-line.ts";
-import { PLACES, type Redactor } from "./redaction.ts";
+import type { Redactor } from "./redaction.ts";
 import { ForwardedCertificates } from "./forwarded-certificates.ts";
+import type { Dialect } from "./dialect.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 import type { ShapePlan } from "./shape-plan.ts";
 import { SpiffeId } from "./spiffe.ts";
@@ -40,16 +40,8 @@ const COLUMN_OF = Uint8Array.from(FIELD_NAMES, (name) =>
   name === "" ? NO_COLUMN : (TEXT_COLUMNS[name] ?? NO_COLUMN),
 );
 
-/** Fields of a text line that hold a header. */
-const HEADER_FIELDS: Readonly<Record<string, string>> = {
-  x_forwarded_for: "x-forwarded-for",
-  user_agent: "user-agent",
-  request_id: "x-request-id",
-  authority: "host",
-};
-
-/** Where a field stands: the number of an attribute, or one of these. */
-const HOLDER = { absent: -1, body: -2, bodyTaken: -3 } as const;
+/** What holds a field that no attribute holds. */
+const ABSENT = -1;
 
 /**
  * One record while it is read: which bytes its dialect says are which field, and the draft that the columns go to.
@@ -62,10 +54,10 @@ export class Reading {
   buffer!: Uint8Array;
   traits!: ScopeTraits;
   plan!: ShapePlan;
-  /** Fields that the body may hold, in the order of their names; undefined when a dialect did not read it. */
-  bodyFields: Int32Array | undefined;
-  /** A header that is to be redacted stands somewhere in the body. */
-  secretInBody = false;
+  /** FIELD of each attribute, in the words of the dialect that is asked. */
+  fields!: Uint8Array;
+  /** Does the record stand in an expansion of its body: was that read, wholly or in part? */
+  bodyIsRead = false;
   /** Something of the record could not be read as what it should be: ParseStatus will be partial. */
   partial = false;
 
@@ -74,8 +66,6 @@ export class Reading {
   /** VALUE_TYPES of the field's value. */
   readonly type = new Uint8Array(FIELD_COUNT);
   readonly #holder = new Int32Array(FIELD_COUNT);
-  /** Number of the configured header that a field holds, or -1. */
-  readonly #headers: Int16Array;
   /** Constants of the words, by WORD. */
   readonly #words: Int32Array;
   /** Constants that name the fields, for DecisionSource and for LogAttributes. */
@@ -86,40 +76,36 @@ export class Reading {
   readonly spiffe = new SpiffeId();
   readonly time = new TimeText();
   readonly certificates = new ForwardedCertificates();
-  readonly istioLine = new IstioLine();
 
   constructor(draft: AccessDraft, redactor: Redactor) {
     this.draft = draft;
     this.redactor = redactor;
     this.#words = internWords(draft);
-    this.#headers = Int16Array.from(FIELD_NAMES, (name) =>
-      redactor.headerOf(HEADER_FIELDS[name] ?? ""),
-    );
     this.#names = Int32Array.from(FIELD_NAMES, (name) => draft.constant(name));
   }
 
-  /** Forgets the record before and turns to `view`. */
-  begin(view: LogView, traits: ScopeTraits, plan: ShapePlan): void {
+  /** Forgets the record before, turns to `view` and finds the fields that its attributes are to `dialect`. */
+  begin(view: LogView, traits: ScopeTraits, plan: ShapePlan, dialect: Dialect): void {
     this.view = view;
     this.buffer = view.buffer;
     this.traits = traits;
     this.plan = plan;
-    this.bodyFields = undefined;
-    this.secretInBody = false;
+    this.fields = plan.fieldsOf(dialect);
+    this.bodyIsRead = false;
     this.partial = false;
-    this.#holder.fill(HOLDER.absent);
+    this.#holder.fill(ABSENT);
     this.draft.reset(view);
+    this.#takeAttributes();
   }
 
   has(field: number): boolean {
-    return this.#holder[field] !== HOLDER.absent;
+    return this.#holder[field] !== ABSENT;
   }
 
   /** A column holds all that the field says: it is not kept in LogAttributes as well. */
   take(field: number): void {
     const holder = this.#holder[field]!;
-    if (holder >= 0) this.draft.taken[holder] = TAKEN.taken;
-    else if (holder === HOLDER.body) this.#holder[field] = HOLDER.bodyTaken;
+    if (holder !== ABSENT) this.draft.taken[holder] = TAKEN.taken;
   }
 
   /** A text column gets the field, when there is one. */
@@ -139,31 +125,13 @@ export class Reading {
     this.draft.setConstant(column, this.#names[field]!);
   }
 
-  /** The body says that the field is [start, end). A dash or nothing means that it says nothing. */
-  setFromBody(field: number, start: number, end: number): void {
-    if (isAbsent(this.buffer, start, end)) return;
-    const header = this.#headers[field]!;
-    if (header >= 0) {
-      this.redactor.noteHeader(header, PLACES.Body);
-      this.secretInBody = true;
-      return;
-    }
-    this.start[field] = start;
-    this.end[field] = end;
-    this.type[field] = VALUE_TYPES.string;
-    const column = COLUMN_OF[field]!;
-    if (column !== NO_COLUMN) this.draft.setText(column, start, end);
-    this.#holder[field] = column === NO_COLUMN ? HOLDER.body : HOLDER.bodyTaken;
-  }
-
   /**
-   * Fields from the attributes, as the plan of the shape says. Of attributes that hold the same field the last counts, and
-   * the others stay in LogAttributes; so does an attribute that contradicts what the body said.
+   * Fields from the attributes, as the plan of the shape says. Of attributes that hold the same field the last counts (what a body says comes last), and
+   * the others, when they say something else, stay in LogAttributes.
    */
-  takeAttributes(): void {
-    const { buffer, start, end, type, plan } = this;
+  #takeAttributes(): void {
+    const { buffer, start, end, type, fields } = this;
     const holder = this.#holder;
-    const { fields } = plan;
     const { valueStart, valueEnd, valueType } = this.view.attributes;
     const { taken } = this.draft;
     const draftSource = this.draft.source;
@@ -185,38 +153,19 @@ export class Reading {
       )
         continue;
       const before = holder[field]!;
-      if (before <= HOLDER.body) {
-        if (
-          t === VALUE_TYPES.string &&
-          equalRanges(buffer, from, to, buffer, start[field]!, end[field]!)
-        )
-          taken[i] = TAKEN.taken;
-        continue;
-      }
+      const isSame =
+        before !== ABSENT && equalRanges(buffer, from, to, buffer, start[field]!, end[field]!);
       start[field] = from;
       end[field] = to;
       type[field] = t;
       holder[field] = i;
+      if (before !== ABSENT) taken[before] = isSame ? TAKEN.taken : TAKEN.left;
       const column = COLUMN_OF[field]!;
       if (column === NO_COLUMN) continue;
       draftSource[column] = SOURCES.record;
       draftStart[column] = from;
       draftEnd[column] = to;
       taken[i] = TAKEN.taken;
-      if (before >= 0) taken[before] = TAKEN.left;
-    }
-  }
-
-  isFromBody(field: number): boolean {
-    return this.#holder[field]! <= HOLDER.body;
-  }
-
-  /** What the body said and no column took goes to LogAttributes under the field's name. */
-  keepLeftovers(fields: Int32Array): void {
-    for (let i = 0; i < fields.length; i++) {
-      const field = fields[i]!;
-      if (this.#holder[field] === HOLDER.body)
-        this.draft.addExtra(this.#names[field]!, this.start[field]!, this.end[field]!);
     }
   }
 }

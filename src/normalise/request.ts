@@ -113,7 +113,7 @@ function isTcp(reading: Reading): boolean {
   const hasCode =
     reading.has(code) &&
     !equalsText(reading.buffer, reading.start[code]!, reading.end[code]!, ZERO);
-  return !hasCode && (reading.bodyFields !== undefined || reading.plan.namesProtocol);
+  return !hasCode && reading.plan.namesProtocol;
 }
 
 const ZERO = ascii("0");

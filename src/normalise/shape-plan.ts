@@ -5,7 +5,7 @@ import { FIELD } from "./fields.ts";
 import type { Redactor } from "./redaction.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
-/** Combinations of scope and body that are remembered for one shape. */
+/** Scopes that are remembered for one shape. */
 const MAX_DECISIONS = 8;
 const FILE_KEYS: ReadonlySet<string> = new Set([
   "log.file.path",
@@ -14,18 +14,26 @@ const FILE_KEYS: ReadonlySet<string> = new Set([
   "logtag",
 ]);
 const NONE: readonly Dialect[] = [];
+/** Fields that say where a record comes from: they stand beside logs of all kinds. */
+const SOURCE_FIELDS: ReadonlySet<number> = new Set([
+  FIELD.mesh_id,
+  FIELD.node_id,
+  FIELD.namespace,
+  FIELD.pod,
+]);
 
 /** What attribute keys alone say, worked out once for each shape. */
 export class ShapePlan {
   /** Who made it: another normaliser redacts other headers. */
   readonly owner: object;
   readonly keys: readonly string[];
-  /** Field of each attribute; 0 for none. */
+  readonly keySet: ReadonlySet<string>;
+  /** FIELD of each attribute, in the words that all have in common; 0 for none. */
   readonly fields: Uint8Array;
   /** Number of the configured header that each attribute's key names, or -1. */
   readonly headers: Int16Array;
   readonly hasHeaders: boolean;
-  /** How many different fields there are. */
+  /** How many different fields there are that say something about a request; where a record comes from does not. */
   readonly fieldCount: number;
   /** WEIGHTS of the different fields, added up. */
   readonly weight: number;
@@ -36,16 +44,17 @@ export class ShapePlan {
   /** Do the keys show that a collector read the record from a file, so that its time is the line's or the reader's? */
   readonly fromFile: boolean;
   readonly #kinds: string[] = [];
-  readonly #bodyTypes: number[] = [];
+  /** Fields in the words of a dialect that has its own. */
+  readonly #ownFields = new Map<Dialect, Uint8Array>();
   readonly #dialects: (readonly Dialect[])[] = [];
   /** What was asked for last, and the answer: the records of a scope come one after the other. */
   #lastTraits: ScopeTraits | undefined;
-  #lastBodyType = 0;
   #lastAnswer: readonly Dialect[] = NONE;
 
   constructor(owner: object, shape: KeyShape, redactor: Redactor) {
     this.owner = owner;
     this.keys = keysOf(shape);
+    this.keySet = new Set(this.keys);
     this.fields = new Uint8Array(shape.count);
     this.headers = new Int16Array(shape.count);
     const weights = new Map<number, number>();
@@ -59,7 +68,7 @@ export class ShapePlan {
       if (this.headers[i]! < 0) this.fields[i] = known.field;
     }
     this.hasHeaders = this.headers.some((header) => header >= 0);
-    this.fieldCount = weights.size;
+    this.fieldCount = [...weights.keys()].filter((field) => !SOURCE_FIELDS.has(field)).length;
     this.weight = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
     this.hasRequest =
       weights.has(FIELD.method) ||
@@ -71,31 +80,38 @@ export class ShapePlan {
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
 
-  /** The dialects that may claim records of this shape under these traits with this type of body. */
-  candidates(
-    dialects: readonly Dialect[],
-    traits: ScopeTraits,
-    bodyType: number,
-  ): readonly Dialect[] {
-    if (traits !== this.#lastTraits || bodyType !== this.#lastBodyType) {
-      this.#lastAnswer = this.#decide(dialects, traits, bodyType);
+  /** The dialects that may claim records of this shape under these traits. */
+  candidates(dialects: readonly Dialect[], traits: ScopeTraits): readonly Dialect[] {
+    if (traits !== this.#lastTraits) {
+      this.#lastAnswer = this.#decide(dialects, traits);
       this.#lastTraits = traits;
-      this.#lastBodyType = bodyType;
     }
     return this.#lastAnswer;
   }
 
-  #decide(dialects: readonly Dialect[], traits: ScopeTraits, bodyType: number): readonly Dialect[] {
-    for (let i = 0; i < this.#kinds.length; i++) {
-      if (this.#bodyTypes[i] === bodyType && this.#kinds[i] === traits.kind)
-        return this.#dialects[i]!;
-    }
-    const found = dialects.filter((dialect) => dialect.matches(this, traits, bodyType));
+  /** FIELD of each attribute, in the words of `dialect`. */
+  fieldsOf(dialect: Dialect): Uint8Array {
+    const { keys: own, sharedKeys = true } = dialect;
+    if (own === undefined) return this.fields;
+    const known = this.#ownFields.get(dialect);
+    if (known !== undefined) return known;
+    const fields = Uint8Array.from(this.keys, (key, i) => {
+      if (this.headers[i]! >= 0) return 0;
+      const name = Object.hasOwn(own, key) ? own[key] : undefined;
+      if (name === undefined) return sharedKeys ? this.fields[i]! : 0;
+      return name === null ? 0 : FIELD[name];
+    });
+    this.#ownFields.set(dialect, fields);
+    return fields;
+  }
+
+  #decide(dialects: readonly Dialect[], traits: ScopeTraits): readonly Dialect[] {
+    const before = this.#kinds.indexOf(traits.kind);
+    if (before >= 0) return this.#dialects[before]!;
+    const found = dialects.filter((dialect) => dialect.matches?.(this, traits) === true);
     const i = this.#kinds.length % MAX_DECISIONS;
-    if (this.#kinds.length === MAX_DECISIONS)
-      this.#kinds.length = this.#bodyTypes.length = this.#dialects.length = 0;
+    if (this.#kinds.length === MAX_DECISIONS) this.#kinds.length = this.#dialects.length = 0;
     this.#kinds[i] = traits.kind;
-    this.#bodyTypes[i] = bodyType;
     this.#dialects[i] = found.length === 0 ? NONE : found;
     return found;
   }

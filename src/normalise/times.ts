@@ -19,7 +19,7 @@ const ENVOY_DIGITS = 6;
  * has the time of the line or of the reading there, so the record's own words outrank it. A record without any time has the time when it was observed,
  * else when it arrived (Timestamp stays 0, and the row writer fills it in).
  */
-export function mapTimes(reading: Reading): void {
+export function mapTimes(reading: Reading, timeIsEnd: boolean): void {
   const { view, draft, buffer, time, plan } = reading;
   const sentLow = view.timeOffset < 0 ? 0 : lowAt(buffer, view.timeOffset);
   const sentHigh = view.timeOffset < 0 ? 0 : lowAt(buffer, view.timeOffset + 4);
@@ -32,7 +32,7 @@ export function mapTimes(reading: Reading): void {
   const hasText = reading.has(FIELD.start_time);
   const isRead =
     hasText && time.parse(buffer, reading.start[FIELD.start_time]!, reading.end[FIELD.start_time]!);
-  const isLine = reading.isFromBody(FIELD.start_time);
+  const isLine = hasText && reading.bodyIsRead;
   if (isLine && !isRead) reading.partial = true;
 
   if (isRead && isSent && time.agreesWith(sentLow, sentHigh)) {
@@ -56,13 +56,28 @@ export function mapTimes(reading: Reading): void {
     if (isObserved) setTimestamp(reading, observedLow, observedHigh);
     sayTime(reading, WORD.read, 3);
   }
-  draft.setNumber(ACCESS.DurationNs, readDurations(reading));
+  const durationNs = readDurations(reading);
+  draft.setNumber(ACCESS.DurationNs, durationNs);
+  if (timeIsEnd && (isRead || isSent)) moveToStart(reading, durationNs);
   if (reading.has(FIELD.upstream_service_time)) {
     const duration = readDuration(reading, FIELD.upstream_service_time, 1e6);
     draft.setNumber(ACCESS.UpstreamDurationNs, duration);
     if (duration !== NO_NUMBER) reading.take(FIELD.upstream_service_time);
   }
   mapPhase(reading);
+}
+
+/** The time that the record gives is the end: the request began as much earlier as it took, if it says so. */
+function moveToStart(reading: Reading, durationNs: number): void {
+  const { low, high } = reading.draft;
+  reading.say(ACCESS.TimeBasis, WORD.stream_end);
+  if (durationNs === NO_NUMBER) return;
+  const end = (high[ACCESS.Timestamp]! >>> 0) * TWO_32 + (low[ACCESS.Timestamp]! >>> 0);
+  if (durationNs > end) return;
+  const lowDuration = durationNs % TWO_32;
+  const borrow = low[ACCESS.Timestamp]! >>> 0 < lowDuration ? 1 : 0;
+  low[ACCESS.Timestamp]! -= lowDuration;
+  high[ACCESS.Timestamp]! -= Math.floor(durationNs / TWO_32) + borrow;
 }
 
 /** Nanoseconds behind the last whole microsecond. */

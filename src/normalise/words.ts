@@ -37,6 +37,7 @@ const TEXTS = [
   "full",
   "partial",
   "stream_start",
+  "stream_end",
   "line",
   "read",
   "s",

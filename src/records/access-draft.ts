@@ -209,12 +209,6 @@ export class AccessDraft {
   /** Of an attribute that is TAKEN.rewritten: its value, a range of scratch. */
   rewrittenStart = new Int32Array(64);
   rewrittenEnd = new Int32Array(64);
-  /** Further entries of LogAttributes that stand in the body and not among the attributes: keys are ranges of `constants`, ascending; values are ranges of the record. */
-  extraCount = 0;
-  readonly extraKeyStart = new Int32Array(32);
-  readonly extraKeyEnd = new Int32Array(32);
-  readonly extraStart = new Int32Array(32);
-  readonly extraEnd = new Int32Array(32);
   /** Body gets the view's body as it is. */
   keepBody = false;
 
@@ -238,7 +232,6 @@ export class AccessDraft {
     if (this.#bytes[SOURCES.record] !== view.buffer) this.#setBytes(SOURCES.record, view.buffer);
     this.chainCount = 0;
     this.redactionCount = 0;
-    this.extraCount = 0;
     this.keepBody = false;
     const count = view.attributes.count;
     if (this.taken.length < count) {
@@ -354,17 +347,6 @@ export class AccessDraft {
     this.taken[attribute] = TAKEN.rewritten;
     this.rewrittenStart[attribute] = start;
     this.rewrittenEnd[attribute] = end;
-  }
-
-  /** Adds an entry to LogAttributes: the bytes [start, end) of the record under a constant key. Keys come in ascending order. */
-  addExtra(key: number, start: number, end: number): void {
-    const i = this.extraCount;
-    if (i === this.extraStart.length) return;
-    this.extraKeyStart[i] = this.#constantStart[key]!;
-    this.extraKeyEnd[i] = this.#constantEnd[key]!;
-    this.extraStart[i] = start;
-    this.extraEnd[i] = end;
-    this.extraCount = i + 1;
   }
 
   /** Notes in Redactions that something was redacted; once for each constant. */

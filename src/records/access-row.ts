@@ -123,10 +123,7 @@ function writeTexts(out: RowBuffer, draft: AccessDraft, first: number, behind: n
   }
 }
 
-/**
- * LogAttributes: the attributes that no column took, and the draft's extra entries, which a dialect found elsewhere; all sorted by key.
- * The extras come in the order of their keys, so that the two lists are merged.
- */
+/** LogAttributes: the attributes that no column took, sorted by key. */
 function writeLeftovers(
   out: RowBuffer,
   draft: AccessDraft,
@@ -134,7 +131,7 @@ function writeLeftovers(
   shape: KeyShape,
   values: ValueWriter,
 ): void {
-  const { taken, extraCount, left } = draft;
+  const { taken, left } = draft;
   const { attributes: list, buffer } = log;
   const { order } = shape;
   let count = 0;
@@ -143,15 +140,11 @@ function writeLeftovers(
     if (taken[j] !== TAKEN.taken) left[count++] = j;
   }
   out.ensure(5);
-  out.writeVarint(count + extraCount);
-  let extra = 0;
+  out.writeVarint(count);
   for (let i = 0; i < count; i++) {
     const j = left[i]!;
     const keyStart = list.keyStart[j]!;
     const keyEnd = list.keyEnd[j]!;
-    while (extra < extraCount && isBefore(draft, extra, buffer, keyStart, keyEnd)) {
-      writeExtra(out, draft, log, extra++);
-    }
     out.ensure(keyEnd - keyStart + FIXED_ROOM);
     out.writeText(buffer, keyStart, keyEnd);
     if (taken[j] === TAKEN.redacted) out.writeText(REDACTED, 0, REDACTED.length);
@@ -164,35 +157,12 @@ function writeLeftovers(
       values.writeText(out, buffer, list.valueType[j]!, valueStart, valueEnd);
     }
   }
-  while (extra < extraCount) writeExtra(out, draft, log, extra++);
-}
-
-function writeExtra(out: RowBuffer, draft: AccessDraft, log: LogView, extra: number): void {
-  writeLong(out, draft.constants, draft.extraKeyStart[extra]!, draft.extraKeyEnd[extra]!);
-  writeLong(out, log.buffer, draft.extraStart[extra]!, draft.extraEnd[extra]!);
 }
 
 /** A String, with room made for it. */
 function writeLong(out: RowBuffer, from: Uint8Array, start: number, end: number): void {
   out.ensure(end - start + 5);
   out.writeText(from, start, end);
-}
-
-/** Does the key of an extra entry come before the key [start, end) of `buffer`? */
-function isBefore(
-  draft: AccessDraft,
-  extra: number,
-  buffer: Uint8Array,
-  start: number,
-  end: number,
-): boolean {
-  const { constants } = draft;
-  let p = draft.extraKeyStart[extra]!;
-  const keyEnd = draft.extraKeyEnd[extra]!;
-  for (; p < keyEnd && start < end; p++, start++) {
-    if (constants[p] !== buffer[start]) return constants[p]! < buffer[start]!;
-  }
-  return p === keyEnd && start < end;
 }
 
 /** An Array of Strings that are ranges of `source`. */

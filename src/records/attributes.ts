@@ -42,6 +42,42 @@ export class AttributeList {
     this.count = i + 1;
   }
 
+  /** Takes out one attribute; the order of the others stays. */
+  remove(index: number): void {
+    for (const column of [
+      this.keyStart,
+      this.keyEnd,
+      this.valueStart,
+      this.valueEnd,
+      this.valueType,
+    ])
+      column.copyWithin(index, index + 1, this.count);
+    this.count--;
+  }
+
+  /** Moves the first `count` attributes behind the others. */
+  rotate(count: number): void {
+    const all = this.count;
+    if (count === 0 || count === all) return;
+    for (let i = 0; i < count; i++)
+      this.push(
+        this.keyStart[i]!,
+        this.keyEnd[i]!,
+        this.valueType[i]!,
+        this.valueStart[i]!,
+        this.valueEnd[i]!,
+      );
+    for (const column of [
+      this.keyStart,
+      this.keyEnd,
+      this.valueStart,
+      this.valueEnd,
+      this.valueType,
+    ])
+      column.copyWithin(0, count, this.count);
+    this.count = all;
+  }
+
   #grow(): void {
     const size = this.count * 2;
     this.keyStart = grown(this.keyStart, size);

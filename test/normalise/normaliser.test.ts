@@ -63,13 +63,19 @@ t.test("each fixture gives exactly its columns", async (t) => {
   }
 });
 
-t.test("no two dialects claim one record", async (t) => {
-  const alone = DIALECTS.map((dialect) => new Normaliser({ redact: REDACT, dialects: [dialect] }));
-  for (const { dialect, name, input } of fixtures) {
-    const claims = alone
-      .filter((normaliser) => normalise(normaliser, input) !== undefined)
-      .map((normaliser) => normaliser.dialectName);
-    t.strictSame(claims, dialect === NONE ? [] : [dialect], `${dialect}/${name}`);
+t.test("the order of the dialects does not matter: no two claim one record", async (t) => {
+  // Whoever may claim a record at all claims it when it is asked first.
+  for (const first of DIALECTS) {
+    const others = DIALECTS.filter((dialect) => dialect !== first);
+    const normaliser = new Normaliser({ redact: REDACT, dialects: [first, ...others] });
+    for (const { dialect, name, input } of fixtures) {
+      normalise(normaliser, input);
+      t.equal(
+        normaliser.dialectName,
+        dialect === NONE ? undefined : dialect,
+        `${dialect}/${name}, ${first.name} first`,
+      );
+    }
   }
 });
 
@@ -101,7 +107,7 @@ t.test("nothing outside the record is read", async (t) => {
       const traits = normaliser.scope(scope);
       const claimed = normaliser.recognise(moved, shapes.find(around, moved.attributes), traits);
       t.strictSame(
-        claimed ? columnsOf(normaliser.draft, moved) : null,
+        claimed ? columnsOf(normaliser.draft, normaliser.view) : null,
         expected,
         `${name} between ${JSON.stringify(filler)}`,
       );
@@ -113,7 +119,7 @@ t.test("nothing outside the record is read", async (t) => {
         traits,
       );
       t.strictSame(
-        again ? columnsOf(normaliser.draft, scattered) : null,
+        again ? columnsOf(normaliser.draft, normaliser.view) : null,
         expected,
         `${name} scattered among ${JSON.stringify(filler)}`,
       );
@@ -228,7 +234,7 @@ t.test("a header of the text line that is to be redacted stands nowhere", async 
   )!;
   const full = normalise(normaliser, input)!;
   t.equal(full["UserAgent"], undefined);
-  t.strictSame(full["Redactions"], ["Body:user-agent"]);
+  t.strictSame(full["Redactions"], ["LogAttributes:user-agent"]);
   const { body } = input.record as { body: { stringValue: string } };
   const broken = normalise(normaliser, {
     record: { body: { stringValue: body.stringValue.replace("28.123Z", "99.123Z") } },

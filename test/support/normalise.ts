@@ -55,7 +55,7 @@ export function normalise(normaliser: Normaliser, input: RecordInput): Columns |
     !normaliser.recognise(view, shapes.find(view.buffer, view.attributes), normaliser.scope(scope))
   )
     return undefined;
-  return columnsOf(normaliser.draft, view);
+  return columnsOf(normaliser.draft, normaliser.view);
 }
 
 /** What the row writer would write: times as nanoseconds in decimal, addresses as hex, LogAttributes as pairs. Defaults are left out. */
@@ -136,12 +136,6 @@ function logAttributes(
     if (draft.taken[i] === TAKEN.redacted) map.push([key, "[redacted]"]);
     if (draft.taken[i] === TAKEN.rewritten)
       map.push([key, text(draft.scratch, draft.rewrittenStart[i]!, draft.rewrittenEnd[i]!)]);
-  }
-  for (let i = 0; i < draft.extraCount; i++) {
-    map.push([
-      text(draft.constants, draft.extraKeyStart[i]!, draft.extraKeyEnd[i]!),
-      text(buffer, draft.extraStart[i]!, draft.extraEnd[i]!),
-    ]);
   }
   return map.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }

@@ -1,7 +1,5 @@
-import { VALUE_TYPES } from "../../records/attributes.ts";
 import { WEIGHTS } from "../attribute-keys.ts";
 import { defineDialect } from "../dialect.ts";
-import { LINE } from "../istio-line.ts";
 
 /** Fields that must be there when Envoy's labels are not. */
 const MIN_FIELDS = 4;
@@ -23,15 +21,5 @@ export default defineDialect({
       (plan.hasRequest ? WEIGHTS.sure : WEIGHTS.sure + WEIGHTS.likely) +
       (traits.scopeName === "" ? 0 : SCOPE_WEIGHT);
     return plan.fieldCount >= MIN_FIELDS && plan.weight >= needed;
-  },
-  map(reading) {
-    const { view } = reading;
-    if (
-      view.bodyType === VALUE_TYPES.string &&
-      reading.istioLine.read(reading, view.bodyStart, view.bodyEnd) !== LINE.foreign
-    )
-      return false;
-    reading.takeAttributes();
-    return true;
   },
 });

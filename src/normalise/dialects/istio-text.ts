@@ -1,20 +1,28 @@
-import { VALUE_TYPES } from "../../records/attributes.ts";
 import { defineDialect } from "../dialect.ts";
-import { LINE, LINE_FIELDS } from "../istio-line.ts";
+import { LineFormat } from "../line-format.ts";
+
+const REQUEST =
+  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS%';
+const BYTES =
+  '%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"';
+const ROUTE =
+  "%UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%";
 
 /** Istio's default text line as the body of a log record, alone or with labels as attributes. The line outranks the labels. */
 export default defineDialect({
   name: "istio_text",
   source:
     "https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format",
-  matches: (_plan, _traits, bodyType) => bodyType === VALUE_TYPES.string,
-  map(reading) {
-    const { view } = reading;
-    const line = reading.istioLine.read(reading, view.bodyStart, view.bodyEnd);
-    if (line === LINE.foreign) return false;
-    reading.bodyFields = LINE_FIELDS;
-    if (line === LINE.partial) reading.partial = true;
-    reading.takeAttributes();
-    return true;
-  },
+  lines: [
+    // Since 1.9: pilot/pkg/model/telemetry_logging.go, EnvoyTextLogFormat.
+    new LineFormat(
+      `${REQUEST} %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ${BYTES} ${ROUTE}`,
+      { partialFrom: "RESPONSE_FLAGS" },
+    ),
+    // 1.5 to 1.8, and before these with what Mixer said.
+    new LineFormat(`${REQUEST} "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ${BYTES} ${ROUTE}`),
+    new LineFormat(
+      `${REQUEST} "%DYNAMIC_METADATA(istio.mixer:status)%" "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ${BYTES} ${ROUTE}`,
+    ),
+  ],
 });

@@ -1,0 +1,229 @@
+import { VALUE_TYPES } from "../records/attributes.ts";
+import type { LogView } from "../records/views.ts";
+import { ascii, CHAR, equalsText, isDigit, startsWith } from "./ascii.ts";
+import type { Dialect } from "./dialect.ts";
+import { Expansion } from "./expansion.ts";
+import { JsonMembers } from "./json-members.ts";
+import { LINE, type LineReader } from "./line.ts";
+import { ListMembers } from "./list-members.ts";
+import type { ScopeTraits } from "./scope-traits.ts";
+
+/** Longer bodies are no access log's. */
+const MAX_BODY_BYTES = 1024 * 1024;
+/** What container runtimes write in front of a line: time, stream and whether the line is full or in part (Kubernetes, CRI log format). */
+const CRI_STREAMS = [ascii(" stdout "), ascii(" stderr ")] as const;
+const MAX_CRI_TIME = 36;
+const STREAM_KEY = ascii("log.iostream");
+const TIME_KEY = ascii("log.time");
+/** Members of a JSON text that hold a proxy's own line: Docker's json-file driver and Fluent Bit, Kuma's TCP backend, loggers of all kinds. */
+const LINE_KEYS = [ascii("log"), ascii("message"), ascii("msg")] as const;
+
+interface KnownLine {
+  readonly dialect: Dialect;
+  readonly reader: LineReader;
+}
+
+/** Turns what stands in the body of a record, and in attributes that are lists, into attributes of their own. */
+export class BodyReader {
+  readonly expansion = new Expansion();
+  /** One of LINE: how the last body could be read. */
+  status: number = LINE.foreign;
+  readonly #lines: readonly KnownLine[];
+  /** 1 for each byte that a line of some dialect begins with. */
+  readonly #firstBytes = new Uint8Array(256);
+  readonly #json = new JsonMembers();
+  readonly #list = new ListMembers();
+  /** The line in the body, behind what a container runtime put in front of it; positions in the record. */
+  #lineStart = 0;
+  #lineEnd = 0;
+  #prefixEnd = 0;
+
+  constructor(dialects: readonly Dialect[]) {
+    this.#lines = dialects.flatMap((dialect) =>
+      (dialect.lines ?? []).map((reader) => ({ dialect, reader })),
+    );
+    for (const { reader } of this.#lines)
+      reader.firstBytes.forEach((may, byte) => (this.#firstBytes[byte]! |= may));
+  }
+
+  /** The dialect whose line the body of text is; its fields stand in the expansion then, behind the record's own attributes. */
+  readLine(view: LogView, traits: ScopeTraits): Dialect | undefined {
+    const { buffer } = view;
+    if (view.bodyType !== VALUE_TYPES.string || view.bodyEnd - view.bodyStart > MAX_BODY_BYTES)
+      return undefined;
+    this.#findLine(buffer, view.bodyStart, view.bodyEnd);
+    const start = this.#lineStart;
+    if (start === this.#lineEnd || this.#firstBytes[buffer[start]!] === 0) return undefined;
+    const into = this.expansion;
+    into.begin(view);
+    const moved = into.view.bodyStart - view.bodyStart;
+    return this.#readWith(view, start + moved, this.#lineEnd + moved, traits);
+  }
+
+  /**
+   * Makes attributes of a body that is JSON or a list of values, and of attributes that are lists. False when there is nothing of the kind.
+   * Throws: WireError when a list is not valid protobuf.
+   */
+  expand(view: LogView): boolean {
+    const isList = view.bodyType === VALUE_TYPES.kvlist;
+    const isJson =
+      view.bodyType === VALUE_TYPES.string &&
+      view.bodyEnd - view.bodyStart <= MAX_BODY_BYTES &&
+      this.#beginsObject(view);
+    if (!isList && !isJson && !holdsList(view)) return false;
+    const into = this.expansion;
+    into.begin(view);
+    this.status = LINE.foreign;
+    if (!this.#copyAttributes(view)) this.status = LINE.partial;
+    if (isJson) {
+      const moved = into.view.bodyStart - view.bodyStart;
+      const status = this.#json.read(into, this.#lineStart + moved, this.#lineEnd + moved);
+      if (status === LINE.foreign && !holdsList(view)) return false;
+      this.status = status;
+      this.#keepPrefix(view);
+    } else if (isList)
+      this.status = this.#list.read(into, 0, 0, into.view.bodyStart, into.view.bodyEnd)
+        ? LINE.full
+        : LINE.partial;
+    return true;
+  }
+
+  /** The dialect whose line stands in a member of what was expanded: what collected the line wrapped it in JSON. */
+  readWrapped(traits: ScopeTraits): Dialect | undefined {
+    const into = this.expansion;
+    const list = into.attributes;
+    for (let i = 0; i < list.count; i++) {
+      if (list.valueType[i] !== VALUE_TYPES.string) continue;
+      const { bytes } = into;
+      if (!LINE_KEYS.some((key) => equalsText(bytes, list.keyStart[i]!, list.keyEnd[i]!, key)))
+        continue;
+      this.#findLine(bytes, list.valueStart[i]!, list.valueEnd[i]!);
+      const start = this.#lineStart;
+      const end = this.#lineEnd;
+      if (start === end) continue;
+      const outer = this.status;
+      if (bytes[start] === CHAR.braceOpen) {
+        const status = this.#json.read(into, start, end);
+        if (status === LINE.foreign) continue;
+        this.status = Math.min(outer, status);
+        list.remove(i);
+        return undefined;
+      }
+      const before = list.count;
+      const dialect = this.#tryLines(start, end, before, traits);
+      if (dialect === undefined) continue;
+      this.status = Math.min(outer, this.status);
+      list.remove(i);
+      return dialect;
+    }
+    return undefined;
+  }
+
+  #readWith(view: LogView, start: number, end: number, traits: ScopeTraits): Dialect | undefined {
+    const into = this.expansion;
+    // The attributes come first, so that what the line says outranks them; but most lines are nobody's, so they are copied last.
+    const dialect = this.#tryLines(start, end, 0, traits);
+    if (dialect === undefined) return undefined;
+    const fromLine = into.attributes.count;
+    this.#copyAttributes(view);
+    into.attributes.rotate(fromLine);
+    this.#keepPrefix(view);
+    return dialect;
+  }
+
+  /** The reader that takes the whole line, else the first that takes a part. */
+  #tryLines(start: number, end: number, before: number, traits: ScopeTraits): Dialect | undefined {
+    const into = this.expansion;
+    const first = into.bytes[start]!;
+    const { length } = into;
+    let partly: KnownLine | undefined;
+    for (let i = 0; i < this.#lines.length; i++) {
+      const line = this.#lines[i]!;
+      if (line.reader.firstBytes[first] === 0) continue;
+      const status = line.reader.read(into, start, end, traits);
+      if (status === LINE.full) {
+        this.status = status;
+        return line.dialect;
+      }
+      if (status === LINE.partial) partly ??= line;
+      into.rewind(length, before);
+    }
+    if (partly === undefined) return undefined;
+    this.status = partly.reader.read(into, start, end, traits);
+    return partly.dialect;
+  }
+
+  /** The record's own attributes, lists among them taken apart. False when one could not be wholly. */
+  #copyAttributes(view: LogView): boolean {
+    const into = this.expansion;
+    const { attributes: list, buffer } = view;
+    let isComplete = true;
+    for (let i = 0; i < list.count; i++) {
+      if (list.valueType[i] !== VALUE_TYPES.kvlist) {
+        into.copyAttribute(buffer, list, i);
+        continue;
+      }
+      const key = into.append(buffer, list.keyStart[i]!, list.keyEnd[i]!);
+      const keyEnd = into.length;
+      const start = into.append(buffer, list.valueStart[i]!, list.valueEnd[i]!);
+      const end = into.length;
+      const before = into.attributes.count;
+      if (this.#list.read(into, key, keyEnd, start, end)) continue;
+      // What does not fit stays one value.
+      isComplete = false;
+      into.attributes.count = before;
+      into.attributes.push(key, keyEnd, VALUE_TYPES.kvlist, start, end);
+    }
+    return isComplete;
+  }
+
+  /** Sets `#lineStart` and `#lineEnd`: without line break, blanks in front, and what a container runtime wrote in front of it. */
+  #findLine(from: Uint8Array, bodyStart: number, bodyEnd: number): void {
+    let start = bodyStart;
+    let end = bodyEnd;
+    while (end > start && from[end - 1]! <= CHAR.space) end--;
+    while (start < end && from[start]! <= CHAR.space) start++;
+    this.#lineEnd = end;
+    this.#prefixEnd = start;
+    this.#lineStart = start;
+    if (start + MAX_CRI_TIME >= end || !isDigit(from[start]!) || from[start + 4] !== CHAR.minus)
+      return;
+    let blank = start;
+    while (blank < start + MAX_CRI_TIME && from[blank] !== CHAR.space) blank++;
+    if (!CRI_STREAMS.some((stream) => startsWith(from, blank, end, stream))) return;
+    const tag = blank + CRI_STREAMS[0].length;
+    if (tag + 2 > end || from[tag + 1] !== CHAR.space) return;
+    this.#prefixEnd = blank;
+    this.#lineStart = tag + 2;
+  }
+
+  /** Time and stream that a container runtime put in front of the line. */
+  #keepPrefix(view: LogView): void {
+    const start = view.bodyStart;
+    const end = this.#prefixEnd;
+    if (this.#lineStart === end) return;
+    const into = this.expansion;
+    const moved = into.view.bodyStart - start;
+    const timeStart = into.view.bodyStart;
+    const timeEnd = end + moved;
+    const timeKey = into.append(TIME_KEY, 0, TIME_KEY.length);
+    into.push(timeKey, into.length, timeStart, timeEnd);
+    const streamKey = into.append(STREAM_KEY, 0, STREAM_KEY.length);
+    into.push(streamKey, into.length, timeEnd + 1, timeEnd + 1 + STREAM_BYTES);
+  }
+
+  #beginsObject(view: LogView): boolean {
+    this.#findLine(view.buffer, view.bodyStart, view.bodyEnd);
+    return this.#lineStart < this.#lineEnd && view.buffer[this.#lineStart] === CHAR.braceOpen;
+  }
+}
+
+/** Length of `stdout` and of `stderr`. */
+const STREAM_BYTES = 6;
+
+/** Is one of the attributes a list of values? */
+function holdsList(view: LogView): boolean {
+  const { count, valueType } = view.attributes;
+  for (let i = 0; i < count; i++) if (valueType[i] === VALUE_TYPES.kvlist) return true;
+  return false;
+}
