@@ -198,6 +198,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   virtual_cluster_name: { sure: ["virtual_cluster_name"] },
   protocol: { plain: ["protocol", "network.protocol.name", "http.protocol", "request_protocol"] },
   protocol_version: { plain: ["network.protocol.version", "http.flavor"] },
+  application_protocol: {},
   method: { plain: ["method", ":method", "http.request.method", "http.method", "request_method"] },
   authority: {
     plain: ["authority", ":authority", "host", "http.host", "request_authority", "request_host"],
@@ -231,6 +232,9 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   shadow_effective_policy_id: {},
   deny_shadow_engine_result: {},
   deny_shadow_effective_policy_id: {},
+  verdict: {},
+  reason: {},
+  policy: {},
   response_code: {
     plain: [
       "response_code",
@@ -262,6 +266,8 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
     plain: ["bytes_sent", "http.response.body.size", "response_size", "http.response.size"],
   },
   upstream_transport_failure_reason: { sure: ["upstream_transport_failure_reason"] },
+  error: {},
+  message: {},
   connection_id: { plain: ["connection_id"] },
   attempts: { likely: ["upstream_request_attempt_count", "x-envoy-attempt-count"] },
   mesh_id: { plain: ["mesh_id", "istio.mesh_id"] },

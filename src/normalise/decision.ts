@@ -37,7 +37,7 @@ const RATE_LIMIT_FLAGS = [
 const HARMLESS_FLAGS = [ascii("DI"), ascii("DelayInjected")] as const;
 
 /** Nobody is named as the one who decided. */
-const NO_ENGINE = -1;
+export const NO_ENGINE = -1;
 
 const FLAG = { none: 0, extAuthz: 1, rateLimit: 2, transport: 3 } as const;
 
@@ -48,12 +48,12 @@ const FLAG = { none: 0, extAuthz: 1, rateLimit: 2, transport: 3 } as const;
  */
 export function mapDecision(reading: Reading): void {
   mapShadow(reading);
-  const viaUpstream = is(reading, FIELD.response_code_details, VIA_UPSTREAM);
+  const viaUpstream = reading.is(FIELD.response_code_details, VIA_UPSTREAM);
   if (
     (!viaUpstream && deniedBy(reading, FIELD.response_code_details)) ||
     deniedBy(reading, FIELD.connection_termination_details)
   ) {
-    if (!is(reading, FIELD.enforced_engine_result, ALLOWED)) namePolicy(reading);
+    if (!reading.is(FIELD.enforced_engine_result, ALLOWED)) namePolicy(reading);
     return;
   }
   const flag = strongestFlag(reading);
@@ -63,9 +63,8 @@ export function mapDecision(reading: Reading): void {
     return decide(reading, WORD.denied, WORD.rate_limit, flagsField(reading));
   if (refusedCertificate(reading))
     return decide(reading, WORD.denied, WORD.mtls, FIELD.downstream_transport_failure_reason);
-  if (is(reading, FIELD.enforced_engine_result, DENIED)) return decideByRbac(reading, WORD.denied);
-  if (is(reading, FIELD.enforced_engine_result, ALLOWED))
-    return decideByRbac(reading, WORD.allowed);
+  if (reading.is(FIELD.enforced_engine_result, DENIED)) return decideByRbac(reading, WORD.denied);
+  if (reading.is(FIELD.enforced_engine_result, ALLOWED)) return decideByRbac(reading, WORD.allowed);
   if (reading.has(FIELD.downstream_transport_failure_reason))
     return decide(reading, WORD.failed, NO_ENGINE, FIELD.downstream_transport_failure_reason);
   const status = reading.draft.low[ACCESS.StatusCode]!;
@@ -79,8 +78,8 @@ export function mapDecision(reading: Reading): void {
   reading.say(ACCESS.Decision, WORD.unknown);
 }
 
-/** Sets Decision, DecisionEngine, DecisionSource, and for everything but a plain allowance the words of the field as DecisionReason. */
-function decide(reading: Reading, decision: number, engine: number, field: number): void {
+/** Sets Decision and DecisionEngine (numbers in WORD), DecisionSource, and for everything but a plain allowance the words of the field as DecisionReason. */
+export function decide(reading: Reading, decision: number, engine: number, field: number): void {
   reading.say(ACCESS.Decision, decision);
   if (engine !== NO_ENGINE) reading.say(ACCESS.DecisionEngine, engine);
   reading.sayName(ACCESS.DecisionSource, field);
@@ -156,12 +155,7 @@ function decideByDetails(reading: Reading, status: number): void {
   const field = FIELD.response_code_details;
   if (status > 0 && status < 400) decide(reading, WORD.allowed, NO_ENGINE, field);
   // An unknown filter may have refused (401, 403, 429), or a route may be configured to answer so.
-  else if (
-    status === 401 ||
-    status === 403 ||
-    status === 429 ||
-    is(reading, field, DIRECT_RESPONSE)
-  )
+  else if (status === 401 || status === 403 || status === 429 || reading.is(field, DIRECT_RESPONSE))
     reading.say(ACCESS.Decision, WORD.unknown);
   else decide(reading, WORD.failed, NO_ENGINE, field);
 }
@@ -201,12 +195,11 @@ function refusedCertificate(reading: Reading): boolean {
 /** What policies in shadow mode would have decided. Of Istio's two dry runs a denial by the deny policies counts first. */
 function mapShadow(reading: Reading): void {
   const byDeny =
-    is(reading, FIELD.deny_shadow_engine_result, DENIED) ||
-    !reading.has(FIELD.shadow_engine_result);
+    reading.is(FIELD.deny_shadow_engine_result, DENIED) || !reading.has(FIELD.shadow_engine_result);
   const result = byDeny ? FIELD.deny_shadow_engine_result : FIELD.shadow_engine_result;
   const policy = byDeny ? FIELD.deny_shadow_effective_policy_id : FIELD.shadow_effective_policy_id;
-  if (is(reading, result, DENIED)) reading.say(ACCESS.ShadowDecision, WORD.denied);
-  else if (is(reading, result, ALLOWED)) reading.say(ACCESS.ShadowDecision, WORD.allowed);
+  if (reading.is(result, DENIED)) reading.say(ACCESS.ShadowDecision, WORD.denied);
+  else if (reading.is(result, ALLOWED)) reading.say(ACCESS.ShadowDecision, WORD.allowed);
   else return;
   reading.take(result);
   if (!reading.has(policy)) return;
@@ -217,7 +210,7 @@ function mapShadow(reading: Reading): void {
 const ISTIO_POLICY = [ascii("ns["), ascii("]-policy["), ascii("]-rule[")] as const;
 
 /** A policy's name: Istio's `ns[N]-policy[P]-rule[i]` as `N/P#i`, any other as it is, and none when none matched. */
-function setPolicy(reading: Reading, column: number, start: number, end: number): void {
+export function setPolicy(reading: Reading, column: number, start: number, end: number): void {
   const { buffer, draft } = reading;
   if (start >= end || equalsText(buffer, start, end, NO_POLICY)) return;
   const [ns, policy, rule] = ISTIO_POLICY;
@@ -240,13 +233,6 @@ function setPolicy(reading: Reading, column: number, start: number, end: number)
 function append(reading: Reading, start: number, end: number): void {
   const { draft, buffer } = reading;
   for (let i = start; i < end; i++) draft.scratch[draft.scratchEnd++] = buffer[i]!;
-}
-
-function is(reading: Reading, field: number, text: Uint8Array): boolean {
-  return (
-    reading.has(field) &&
-    equalsText(reading.buffer, reading.start[field]!, reading.end[field]!, text)
-  );
 }
 
 function isAny(

@@ -38,6 +38,7 @@ export function mapDestination(reading: Reading): void {
   fillText(reading, ACCESS.Mesh, FIELD.mesh_id);
   fillText(reading, ACCESS.ProxyId, FIELD.node_id);
   fillText(reading, ACCESS.ProxyId, FIELD.pod);
+  if (reading.dialect.namesBothSides === true) fillDestination(reading);
   fillText(reading, ACCESS.LocalNamespace, FIELD.namespace);
   mapDirection(reading);
   mapServiceName(reading);
@@ -71,14 +72,18 @@ function mapDirection(reading: Reading): void {
   if (saysInbound || saysOutbound) reading.take(FIELD.direction);
   if (saysInbound || (!saysOutbound && startsWithAny(reading, FIELD.upstream_cluster, INBOUND))) {
     reading.say(ACCESS.Direction, WORD.inbound);
-    // What the destination is, in Istio's words, is this proxy's workload only where the request comes in.
-    fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
-    fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
-    fillText(reading, ACCESS.LocalPrincipal, FIELD.destination_principal);
+    fillDestination(reading);
   } else if (saysOutbound || startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND)) {
     reading.say(ACCESS.Direction, WORD.outbound);
     fillText(reading, ACCESS.LocalPrincipal, FIELD.upstream_local_uri_san);
   }
+}
+
+/** What the destination is, in Istio's words, is this proxy's workload only where the request comes in; unless the dialect says who the destination is anywhere. */
+function fillDestination(reading: Reading): void {
+  fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
+  fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
+  fillText(reading, ACCESS.LocalPrincipal, FIELD.destination_principal);
 }
 
 function says(reading: Reading, direction: Uint8Array): boolean {

@@ -28,11 +28,14 @@ export interface Dialect {
   matches?(plan: ShapePlan, traits: ScopeTraits): boolean;
   /** Is the record, whose keys match, the dialect's by its values too? Asked for each record: no strings, no objects. */
   accepts?(reading: Reading): boolean;
+  /** The record names the destination's workload whichever of the two sides wrote it: that is what the columns Local… say then. By default they do so only where a request comes in. */
+  readonly namesBothSides?: boolean;
   /** The record's own time is the end of the request, not its start. */
   readonly timeIsEnd?: boolean;
-  /** Fills columns in the dialect's own way, behind the common steps and before what is left is kept; for decisions, in place of Envoy's signals. No strings, no objects. */
-  finish?(reading: Reading): void;
+  /** Fills the columns of the decision from the dialect's own signals, in place of Envoy's (see decision.ts). No strings, no objects. */
   decide?(reading: Reading): void;
+  /** Fills columns in the dialect's own way, behind all other steps and before what is left is kept. No strings, no objects. */
+  finish?(reading: Reading): void;
 }
 
 /** The dialect itself; makes its type known where it is written. */

@@ -67,6 +67,7 @@ export const FIELD_NAMES = [
   // what
   "protocol",
   "protocol_version",
+  "application_protocol",
   "method",
   "authority",
   "path",
@@ -84,6 +85,9 @@ export const FIELD_NAMES = [
   "shadow_effective_policy_id",
   "deny_shadow_engine_result",
   "deny_shadow_effective_policy_id",
+  "verdict",
+  "reason",
+  "policy",
   // result
   "response_code",
   "response_code_details",
@@ -94,6 +98,8 @@ export const FIELD_NAMES = [
   "bytes_received",
   "bytes_sent",
   "upstream_transport_failure_reason",
+  "error",
+  "message",
   "connection_id",
   "attempts",
   // source

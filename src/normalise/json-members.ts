@@ -1,5 +1,6 @@
 import { VALUE_TYPES } from "../records/attributes.ts";
-import { CHAR, hexValue, isDigit } from "./ascii.ts";
+import { CHAR, isDigit } from "./ascii.ts";
+import { appendUnescaped } from "./escapes.ts";
 import type { Expansion } from "./expansion.ts";
 import { LINE } from "./line.ts";
 
@@ -14,7 +15,6 @@ const MINUS = CHAR.minus;
 const TRUE = Uint8Array.from(Buffer.from("true"));
 const FALSE = Uint8Array.from(Buffer.from("false"));
 const NULL = Uint8Array.from(Buffer.from("null"));
-const REPLACEMENT_CHARACTER = 0xfffd;
 
 /**
  * Makes the members of a JSON object attributes: nested ones under dotted names (`flow.source.namespace`, `policies.0.name`); arrays of plain values stay JSON text.
@@ -210,56 +210,15 @@ export class JsonMembers {
   /** A string with escapes goes to the end of the expansion, without them. */
   #readEscaped(start: number): boolean {
     const into = this.#into;
-    const from = into.length;
-    let p = start;
-    while (p < this.#end) {
-      // The buffer may be another one after each byte.
-      const c = into.bytes[p]!;
-      if (c === CHAR.quote) {
-        this.#stringStart = from;
-        this.#stringEnd = into.length;
-        this.#p = p + 1;
-        return true;
-      }
-      p++;
-      if (c !== CHAR.backslash) {
-        into.appendByte(c);
-        continue;
-      }
-      if (p >= this.#end) return false;
-      const escape = into.bytes[p++]!;
-      if (escape !== 0x75) {
-        const plain = plainEscape(escape);
-        if (plain < 0) return false;
-        into.appendByte(plain);
-        continue;
-      }
-      const unit = this.#hexUnit(p);
-      if (unit < 0) return false;
-      p += 4;
-      const low =
-        (unit & 0xfc00) === 0xd800 && into.bytes[p] === CHAR.backslash && into.bytes[p + 1] === 0x75
-          ? this.#hexUnit(p + 2)
-          : -1;
-      if (low >= 0 && (low & 0xfc00) === 0xdc00) {
-        p += 6;
-        appendUtf8(into, 0x1_0000 + ((unit & 0x3ff) << 10) + (low & 0x3ff));
-      } else appendUtf8(into, (unit & 0xf800) === 0xd800 ? REPLACEMENT_CHARACTER : unit);
+    const at = this.#p;
+    if (!this.#skipString()) return false;
+    this.#stringStart = into.length;
+    if (!appendUnescaped(into, start, this.#p - 1)) {
+      this.#p = at;
+      return false;
     }
-    return false;
-  }
-
-  /** The four hex digits at `p`, or -1. */
-  #hexUnit(p: number): number {
-    if (p + 4 > this.#end) return -1;
-    const { bytes } = this.#into;
-    let unit = 0;
-    for (let i = p; i < p + 4; i++) {
-      const digit = hexValue(bytes[i]!);
-      if (digit < 0) return -1;
-      unit = unit * 16 + digit;
-    }
-    return unit;
+    this.#stringEnd = into.length;
+    return true;
   }
 
   #skipBlanks(): void {
@@ -282,40 +241,4 @@ function isBlank(c: number): boolean {
 /** What may follow the first byte of a number. */
 function isNumberByte(c: number): boolean {
   return isDigit(c) || c === CHAR.dot || c === CHAR.plus || c === MINUS || (c | 0x20) === 0x65;
-}
-
-/** The byte that an escape of one letter stands for, or -1. */
-function plainEscape(c: number): number {
-  switch (c) {
-    case CHAR.quote:
-    case CHAR.backslash:
-    case CHAR.slash:
-      return c;
-    case 0x62:
-      return 0x08;
-    case 0x66:
-      return 0x0c;
-    case 0x6e:
-      return 0x0a;
-    case 0x72:
-      return 0x0d;
-    case 0x74:
-      return 0x09;
-    default:
-      return -1;
-  }
-}
-
-function appendUtf8(into: Expansion, point: number): void {
-  if (point < 0x80) return into.appendByte(point);
-  if (point < 0x800) into.appendByte(0xc0 | (point >> 6));
-  else {
-    if (point < 0x1_0000) into.appendByte(0xe0 | (point >> 12));
-    else {
-      into.appendByte(0xf0 | (point >> 18));
-      into.appendByte(0x80 | ((point >> 12) & 0x3f));
-    }
-    into.appendByte(0x80 | ((point >> 6) & 0x3f));
-  }
-  into.appendByte(0x80 | (point & 0x3f));
 }

@@ -2,7 +2,7 @@ import { ACCESS, type AccessDraft, SOURCES, TAKEN } from "../records/access-draf
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
-import { CHAR, equalRanges } from "./ascii.ts";
+import { CHAR, equalRanges, equalsText, startsWith } from "./ascii.ts";
 import { FIELD_COUNT, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
 import type { Redactor } from "./redaction.ts";
 import { ForwardedCertificates } from "./forwarded-certificates.ts";
@@ -54,6 +54,7 @@ export class Reading {
   buffer!: Uint8Array;
   traits!: ScopeTraits;
   plan!: ShapePlan;
+  dialect!: Dialect;
   /** FIELD of each attribute, in the words of the dialect that is asked. */
   fields!: Uint8Array;
   /** Does the record stand in an expansion of its body: was that read, wholly or in part? */
@@ -90,6 +91,7 @@ export class Reading {
     this.buffer = view.buffer;
     this.traits = traits;
     this.plan = plan;
+    this.dialect = dialect;
     this.fields = plan.fieldsOf(dialect);
     this.bodyIsRead = false;
     this.partial = false;
@@ -106,6 +108,16 @@ export class Reading {
   take(field: number): void {
     const holder = this.#holder[field]!;
     if (holder !== ABSENT) this.draft.taken[holder] = TAKEN.taken;
+  }
+
+  /** Is the field there, and is it `text`? */
+  is(field: number, text: Uint8Array): boolean {
+    return this.has(field) && equalsText(this.buffer, this.start[field]!, this.end[field]!, text);
+  }
+
+  /** Is the field there, and does it begin with `prefix`? */
+  beginsWith(field: number, prefix: Uint8Array): boolean {
+    return this.has(field) && startsWith(this.buffer, this.start[field]!, this.end[field]!, prefix);
   }
 
   /** A text column gets the field, when there is one. */

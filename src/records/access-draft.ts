@@ -325,6 +325,17 @@ export class AccessDraft {
     this.low[column] = (value - high * 0x1_0000_0000) | 0;
   }
 
+  /** Two number columns get each other's value. */
+  swapNumbers(a: number, b: number): void {
+    const { low, high } = this;
+    const lowA = low[a]!;
+    const highA = high[a]!;
+    low[a] = low[b]!;
+    high[a] = high[b]!;
+    low[b] = lowA;
+    high[b] = highA;
+  }
+
   /** An eight-byte column gets the little-endian bytes at `offset` of the record. */
   setEightBytes(column: number, offset: number): void {
     const b = this.view!.buffer;

@@ -1,0 +1,214 @@
+import { ascii, CHAR, isDigit, lower } from "./ascii.ts";
+import type { Expansion } from "./expansion.ts";
+import { appendUnescaped } from "./escapes.ts";
+import { LINE, type LineReader } from "./line.ts";
+
+const TIME_KEY = ascii("time");
+const LEVEL_KEY = ascii("level");
+const SCOPE_KEY = ascii("scope");
+const MESSAGE_KEY = ascii("message");
+/** Longest key that is looked for behind a value. */
+const MAX_KEY = 128;
+const MAX_TIME = 40;
+const MAX_PAIRS = 256;
+const LEVELS = ["trace", "debug", "info", "warn", "error"].map(ascii);
+
+/** What stands between the level and the first pair: where the line was written, and what it says. */
+interface Head {
+  readonly scope: Uint8Array;
+  readonly message: Uint8Array;
+}
+
+/**
+ * Reads lines such as `2026-11-22T20:20:28.123456Z  info  access  connection complete  src.addr=10.0.0.1:80 error="…"`, as Rust's tracing writes them: time, level, scope and
+ * message, with tabs or blanks between, and pairs. A value in quotation marks has escapes; a bare one ends where a blank and another key follow, so that it
+ * may hold blanks; one that is an object or a list ends with its bracket.
+ * The time may be missing, since log tools like to cut it off.
+ */
+export class KeyValueLine implements LineReader {
+  readonly firstBytes = new Uint8Array(256);
+  readonly #heads: readonly Head[];
+  #p = 0;
+  #end = 0;
+
+  /** `heads`: scope and message of the lines that are read; a message may be empty. */
+  constructor(heads: readonly (readonly [scope: string, message: string])[]) {
+    this.#heads = heads.map(([scope, message]) => ({
+      scope: ascii(scope),
+      message: ascii(message),
+    }));
+    for (let digit = 0x30; digit <= 0x39; digit++) this.firstBytes[digit] = 1;
+    for (const level of LEVELS) this.firstBytes[level[0]!] = this.firstBytes[level[0]! - 0x20] = 1;
+  }
+
+  read(into: Expansion, start: number, end: number): number {
+    this.#p = start;
+    this.#end = end;
+    const from = into.bytes;
+    const time = start;
+    if (isDigit(from[start]!)) {
+      if (!this.#skipWord(from, MAX_TIME)) return LINE.foreign;
+    }
+    const timeEnd = this.#p;
+    this.#skipBlanks(from);
+    const level = this.#p;
+    if (!LEVELS.some((word) => this.#skipText(from, word))) return LINE.foreign;
+    const levelEnd = this.#p;
+    if (!this.#skipBlanks(from)) return LINE.foreign;
+    const head = this.#readHead(from);
+    if (head === undefined) return LINE.foreign;
+    if (timeEnd > time) this.#push(into, TIME_KEY, time, timeEnd);
+    this.#push(into, LEVEL_KEY, level, levelEnd);
+    this.#pushText(into, SCOPE_KEY, head.scope);
+    if (head.message.length > 0) this.#pushText(into, MESSAGE_KEY, head.message);
+    return this.#readPairs(into) ? LINE.full : LINE.partial;
+  }
+
+  #readHead(from: Uint8Array): Head | undefined {
+    const at = this.#p;
+    for (const head of this.#heads) {
+      this.#p = at;
+      if (!this.#skipText(from, head.scope)) continue;
+      if (this.#p < this.#end && from[this.#p] === CHAR.colon) this.#p++;
+      if (!this.#skipBlanks(from)) continue;
+      if (head.message.length === 0) return head;
+      if (this.#skipText(from, head.message) && (this.#p === this.#end || this.#skipBlanks(from)))
+        return head;
+    }
+    return undefined;
+  }
+
+  /** Pairs up to the end of the line; false when something else stands there. */
+  #readPairs(into: Expansion): boolean {
+    for (let pairs = 0; this.#p < this.#end; pairs++) {
+      const from = into.bytes;
+      const key = this.#p;
+      const equals = keyEnd(from, key, this.#end);
+      if (equals < 0 || pairs === MAX_PAIRS) return false;
+      this.#p = equals + 1;
+      const first = this.#p < this.#end ? from[this.#p]! : 0;
+      if (first === CHAR.quote) {
+        if (!this.#readQuoted(into, key, equals)) return false;
+      } else {
+        const start = this.#p;
+        if (first === CHAR.braceOpen || first === CHAR.bracketOpen) this.#skipNested(from);
+        this.#skipBare(from);
+        into.push(key, equals, start, this.#p);
+      }
+      if (this.#p < this.#end && !this.#skipBlanks(from)) return false;
+    }
+    return true;
+  }
+
+  #readQuoted(into: Expansion, key: number, keyEndAt: number): boolean {
+    const from = into.bytes;
+    const start = this.#p + 1;
+    let hasEscape = false;
+    let p = start;
+    for (; p < this.#end && from[p] !== CHAR.quote; p++) {
+      if (from[p] !== CHAR.backslash) continue;
+      hasEscape = true;
+      p++;
+    }
+    if (p >= this.#end) return false;
+    this.#p = p + 1;
+    if (!hasEscape) {
+      into.push(key, keyEndAt, start, p);
+      return true;
+    }
+    const at = into.length;
+    appendUnescaped(into, start, p);
+    into.push(key, keyEndAt, at, into.length);
+    return true;
+  }
+
+  /** Moves behind an object or a list, or to the end of the line when it is not closed. */
+  #skipNested(from: Uint8Array): void {
+    let depth = 0;
+    let p = this.#p;
+    for (; p < this.#end; p++) {
+      const c = from[p]!;
+      if (c === CHAR.quote) {
+        for (p++; p < this.#end && from[p] !== CHAR.quote; p++) if (from[p] === CHAR.backslash) p++;
+      } else if (c === CHAR.braceOpen || c === CHAR.bracketOpen) depth++;
+      else if ((c === CHAR.braceClose || c === CHAR.bracketClose) && --depth === 0) {
+        p++;
+        break;
+      }
+    }
+    this.#p = Math.min(p, this.#end);
+  }
+
+  /** Moves to the blank behind which another key stands, or to the end of the line. */
+  #skipBare(from: Uint8Array): void {
+    let p = this.#p;
+    for (; p < this.#end; p++) {
+      if (!isBlank(from[p]!)) continue;
+      let next = p + 1;
+      while (next < this.#end && isBlank(from[next]!)) next++;
+      if (next === this.#end || keyEnd(from, next, this.#end) >= 0) break;
+      p = next - 1;
+    }
+    this.#p = p;
+  }
+
+  /** Moves over a word of at most `max` bytes. */
+  #skipWord(from: Uint8Array, max: number): boolean {
+    const start = this.#p;
+    while (this.#p < this.#end && !isBlank(from[this.#p]!)) this.#p++;
+    return this.#p > start && this.#p - start <= max;
+  }
+
+  /** Moves over `text`, in either case, whose blanks stand for any blanks. */
+  #skipText(from: Uint8Array, text: Uint8Array): boolean {
+    let p = this.#p;
+    for (const c of text) {
+      if (p >= this.#end) return false;
+      if (c === CHAR.space) {
+        if (!isBlank(from[p]!)) return false;
+        while (p < this.#end && isBlank(from[p]!)) p++;
+      } else if (lower(from[p++]!) !== c) return false;
+    }
+    this.#p = p;
+    return true;
+  }
+
+  #skipBlanks(from: Uint8Array): boolean {
+    const start = this.#p;
+    while (this.#p < this.#end && isBlank(from[this.#p]!)) this.#p++;
+    return this.#p > start;
+  }
+
+  #push(into: Expansion, key: Uint8Array, start: number, end: number): void {
+    const at = into.append(key, 0, key.length);
+    into.push(at, into.length, start, end);
+  }
+
+  #pushText(into: Expansion, key: Uint8Array, text: Uint8Array): void {
+    const at = into.append(text, 0, text.length);
+    this.#push(into, key, at, at + text.length);
+  }
+}
+
+function isBlank(c: number): boolean {
+  return c === CHAR.space || c === 0x09;
+}
+
+/** Position of the `=` behind the key that begins at `p`, or -1 when none stands there. */
+function keyEnd(from: Uint8Array, p: number, end: number): number {
+  const limit = Math.min(end, p + MAX_KEY);
+  for (let i = p; i < limit; i++) {
+    const c = from[i]!;
+    if (c === CHAR.equals) return i > p ? i : -1;
+    const letter = c | 0x20;
+    const mayStand =
+      (letter >= 0x61 && letter <= 0x7a) ||
+      isDigit(c) ||
+      c === CHAR.dot ||
+      c === CHAR.underscore ||
+      c === CHAR.minus ||
+      c === CHAR.colon;
+    if (!mayStand) return -1;
+  }
+  return -1;
+}
