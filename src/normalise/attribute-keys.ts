@@ -272,8 +272,8 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   attempts: { likely: ["upstream_request_attempt_count", "x-envoy-attempt-count"] },
   mesh_id: { plain: ["mesh_id", "istio.mesh_id"] },
   node_id: { plain: ["node_id", "node.id"] },
-  namespace: { plain: ["k8s.namespace.name"] },
-  pod: { plain: ["k8s.pod.name"] },
+  namespace: { plain: ["k8s.namespace.name", "kubernetes.namespace_name", "kubernetes.namespace"] },
+  pod: { plain: ["k8s.pod.name", "kubernetes.pod_name", "kubernetes.pod.name"] },
 };
 
 /**

@@ -8,8 +8,9 @@ import { LINE, type LineReader } from "./line.ts";
 import { ListMembers } from "./list-members.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
-/** Longer bodies are no access log's. */
-const MAX_BODY_BYTES = 1024 * 1024;
+/** Longer texts are no access log's: they stay logs. What a reader does for one line is bounded by this. */
+const MAX_LINE_BYTES = 64 * 1024;
+const MAX_JSON_BYTES = 1024 * 1024;
 /** What container runtimes write in front of a line: time, stream and whether the line is full or in part (Kubernetes, CRI log format). */
 const CRI_STREAMS = [ascii(" stdout "), ascii(" stderr ")] as const;
 const MAX_CRI_TIME = 36;
@@ -28,6 +29,8 @@ export class BodyReader {
   readonly expansion = new Expansion();
   /** One of LINE: how the last body could be read. */
   status: number = LINE.foreign;
+  /** The first attribute of the expansion that stood in the body; as many as there are when none did. */
+  bodyFrom = 0;
   readonly #lines: readonly KnownLine[];
   /** 1 for each byte that a line of some dialect begins with. */
   readonly #firstBytes = new Uint8Array(256);
@@ -49,7 +52,7 @@ export class BodyReader {
   /** The dialect whose line the body of text is; its fields stand in the expansion then, behind the record's own attributes. */
   readLine(view: LogView, traits: ScopeTraits): Dialect | undefined {
     const { buffer } = view;
-    if (view.bodyType !== VALUE_TYPES.string || view.bodyEnd - view.bodyStart > MAX_BODY_BYTES)
+    if (view.bodyType !== VALUE_TYPES.string || view.bodyEnd - view.bodyStart > MAX_LINE_BYTES)
       return undefined;
     this.#findLine(buffer, view.bodyStart, view.bodyEnd);
     const start = this.#lineStart;
@@ -68,13 +71,14 @@ export class BodyReader {
     const isList = view.bodyType === VALUE_TYPES.kvlist;
     const isJson =
       view.bodyType === VALUE_TYPES.string &&
-      view.bodyEnd - view.bodyStart <= MAX_BODY_BYTES &&
+      view.bodyEnd - view.bodyStart <= MAX_JSON_BYTES &&
       this.#beginsObject(view);
     if (!isList && !isJson && !holdsList(view)) return false;
     const into = this.expansion;
     into.begin(view);
     this.status = LINE.foreign;
     if (!this.#copyAttributes(view)) this.status = LINE.partial;
+    this.bodyFrom = into.attributes.count;
     if (isJson) {
       const moved = into.view.bodyStart - view.bodyStart;
       const status = this.#json.read(into, this.#lineStart + moved, this.#lineEnd + moved);
@@ -100,23 +104,29 @@ export class BodyReader {
       this.#findLine(bytes, list.valueStart[i]!, list.valueEnd[i]!);
       const start = this.#lineStart;
       const end = this.#lineEnd;
-      if (start === end) continue;
+      if (start === end || end - start > MAX_LINE_BYTES) continue;
       const outer = this.status;
       if (bytes[start] === CHAR.braceOpen) {
+        const before = list.count;
         const status = this.#json.read(into, start, end);
         if (status === LINE.foreign) continue;
-        this.status = Math.min(outer, status);
-        list.remove(i);
+        this.#unwrap(i, before, Math.min(outer, status));
         return undefined;
       }
       const before = list.count;
       const dialect = this.#tryLines(start, end, before, traits);
       if (dialect === undefined) continue;
-      this.status = Math.min(outer, this.status);
-      list.remove(i);
+      this.#unwrap(i, before, Math.min(outer, this.status));
       return dialect;
     }
     return undefined;
+  }
+
+  /** The member that held the line goes; what stands beside it is no part of the line. `from`: the line's first attribute. */
+  #unwrap(member: number, from: number, status: number): void {
+    this.expansion.attributes.remove(member);
+    this.bodyFrom = from - 1;
+    this.status = status;
   }
 
   #readWith(view: LogView, start: number, end: number, traits: ScopeTraits): Dialect | undefined {
@@ -127,6 +137,7 @@ export class BodyReader {
     const fromLine = into.attributes.count;
     this.#copyAttributes(view);
     into.attributes.rotate(fromLine);
+    this.bodyFrom = into.attributes.count - fromLine;
     this.#keepPrefix(view);
     return dialect;
   }

@@ -1,5 +1,13 @@
 import { ACCESS } from "../records/access-draft.ts";
-import { ascii, CHAR, equalsIgnoringCase, indexOf, indexOfText, startsWith } from "./ascii.ts";
+import {
+  ascii,
+  CHAR,
+  equalRanges,
+  equalsIgnoringCase,
+  indexOf,
+  indexOfText,
+  startsWith,
+} from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import { NO_NUMBER, readInteger } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
@@ -24,6 +32,8 @@ const SAYS_OUTBOUND = ascii("outbound");
 /** Istio's SNI for traffic between sidecars: `outbound_.port_._.host`, with the subset between the underscores. */
 const SNI_OUTBOUND = ascii("outbound_.");
 const SNI_HOST = ascii("_.");
+/** Envoy 1.32 takes such an SNI for no name of a host, and says so in front of it. */
+const SNI_INVALID = ascii("invalid:");
 /** Envoy Gateway's route names: `httproute/<namespace>/<name>/rule/…`. */
 const GATEWAY_ROUTES = [
   ascii("httproute/"),
@@ -40,6 +50,7 @@ export function mapDestination(reading: Reading): void {
   fillText(reading, ACCESS.ProxyId, FIELD.pod);
   if (reading.dialect.namesBothSides === true) fillDestination(reading);
   fillText(reading, ACCESS.LocalNamespace, FIELD.namespace);
+  trimCluster(reading);
   mapDirection(reading);
   mapServiceName(reading);
   mapLocalAddress(reading);
@@ -58,9 +69,16 @@ function applyTraits(reading: Reading): void {
   }
 }
 
-/** A column that is still empty gets the field. */
+/** A column that is still empty gets the field; one that says the same already makes the field superfluous. */
 function fillText(reading: Reading, column: number, field: number): void {
-  if (reading.draft.isEmpty(column)) reading.setText(column, field);
+  const { draft, buffer, start, end } = reading;
+  if (!reading.has(field)) return;
+  if (draft.isEmpty(column)) return reading.setText(column, field);
+  const from = draft.bytesOf(column);
+  if (
+    equalRanges(from, draft.start[column]!, draft.end[column]!, buffer, start[field]!, end[field]!)
+  )
+    reading.take(field);
 }
 
 /** Direction by the node and the route, else as the record says, else by the cluster. */
@@ -103,6 +121,24 @@ function startsWithAny(reading: Reading, field: number, prefixes: readonly Uint8
   return false;
 }
 
+/** Some builds of Istio 1.25 write a semicolon behind the cluster. */
+function trimCluster(reading: Reading): void {
+  const field = FIELD.upstream_cluster;
+  if (!reading.has(field) || reading.buffer[reading.end[field]! - 1] !== CHAR.semicolon) return;
+  reading.end[field]!--;
+  reading.draft.setText(ACCESS.UpstreamCluster, reading.start[field]!, reading.end[field]!);
+}
+
+/** Does the cluster, or the SNI, have a name that Istio gives? */
+export function isIstioCluster(reading: Reading): boolean {
+  return (
+    startsWithAny(reading, FIELD.upstream_cluster, INBOUND) ||
+    startsWithAny(reading, FIELD.upstream_cluster, OUTBOUND) ||
+    reading.beginsWith(FIELD.requested_server_name, SNI_OUTBOUND) ||
+    reading.beginsWith(FIELD.requested_server_name, SNI_INVALID)
+  );
+}
+
 /** When the resource names no service: the cluster's host, else the one in Istio's SNI, else Istio's label. */
 function mapServiceName(reading: Reading): void {
   const { draft, buffer, start, end } = reading;
@@ -116,8 +152,9 @@ function mapServiceName(reading: Reading): void {
       return draft.setText(ACCESS.ServiceName, host, end[cluster]!);
   }
   const sni = FIELD.requested_server_name;
-  if (reading.has(sni) && startsWith(buffer, start[sni]!, end[sni]!, SNI_OUTBOUND)) {
-    const port = indexOfText(buffer, SNI_HOST, start[sni]! + SNI_OUTBOUND.length, end[sni]!);
+  const name = reading.beginsWith(sni, SNI_INVALID) ? SNI_INVALID.length : 0;
+  if (reading.has(sni) && startsWith(buffer, start[sni]! + name, end[sni]!, SNI_OUTBOUND)) {
+    const port = indexOfText(buffer, SNI_HOST, start[sni]! + name + SNI_OUTBOUND.length, end[sni]!);
     const host = port < 0 ? -1 : indexOfText(buffer, SNI_HOST, port + SNI_HOST.length, end[sni]!);
     if (host >= 0) return draft.setText(ACCESS.ServiceName, host + SNI_HOST.length, end[sni]!);
   }

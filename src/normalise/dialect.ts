@@ -28,6 +28,8 @@ export interface Dialect {
   matches?(plan: ShapePlan, traits: ScopeTraits): boolean;
   /** Is the record, whose keys match, the dialect's by its values too? Asked for each record: no strings, no objects. */
   accepts?(reading: Reading): boolean;
+  /** Looks at the fields before columns are filled from them, and forgets those that say nothing. No strings, no objects. */
+  prepare?(reading: Reading): void;
   /** The record names the destination's workload whichever of the two sides wrote it: that is what the columns Local… say then. By default they do so only where a request comes in. */
   readonly namesBothSides?: boolean;
   /** The record's own time is the end of the request, not its start. */

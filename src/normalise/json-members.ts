@@ -168,8 +168,8 @@ export class JsonMembers {
       let p = this.#p + 1;
       while (p < this.#end && isNumberByte(bytes[p]!)) p++;
       this.#p = p;
-      // `-` alone is no number.
-      return isDigit(bytes[p - 1]!);
+      // `-` alone is no number, and one at the end of the text may have been cut off: an object goes on behind it.
+      return isDigit(bytes[p - 1]!) && p < this.#end;
     }
     const literal = c === 0x74 ? TRUE : c === 0x66 ? FALSE : c === 0x6e ? NULL : undefined;
     if (literal === undefined || this.#p + literal.length > this.#end) return false;

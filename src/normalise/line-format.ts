@@ -8,9 +8,9 @@ import type { ScopeTraits } from "./scope-traits.ts";
 /**
  * What a field of a line may hold. `free` fields are whatever a client sent: they may hold anything, the text that follows them in the format included.
  * All others end where the text that follows them first stands, and hold only what their class allows:
- * `number` digits or a dash, `word` neither blanks nor quotation marks, `text` no quotation marks, `nested` no blanks but inside brackets and braces.
+ * `number` digits or a dash, `word` neither blanks nor quotation marks, `maybe` a word or nothing at all, `text` no quotation marks, `nested` no blanks but inside brackets and braces.
  */
-const CLASSES = ["free", "number", "word", "text", "nested", "time", "flags"] as const;
+const CLASSES = ["free", "number", "word", "maybe", "text", "nested", "time", "flags"] as const;
 export type FieldClass = (typeof CLASSES)[number];
 
 /** Longest value of a field that is not free. Together with the fixed number of fields it keeps reading linear in the line. */
@@ -93,6 +93,7 @@ export class LineFormat implements LineReader {
   readonly firstBytes = new Uint8Array(256);
   /** Names of the fields, in the order of the format. */
   readonly names: readonly string[];
+  readonly #isUnknown: Uint8Array;
   readonly #anchors: readonly Anchor[] = [];
   /** Anchor `i` is followed by the free field `#freeFields[i]`; -1 behind the last anchor when it ends the format. */
   readonly #freeFields: readonly number[];
@@ -118,6 +119,7 @@ export class LineFormat implements LineReader {
   constructor(format: string, { classes = {}, partialFrom }: LineFormatOptions = {}) {
     const { parts, fields } = parseFormat(format, classes);
     this.names = fields.map(({ name }) => fieldName(name));
+    this.#isUnknown = Uint8Array.from(fields, ({ name }) => (findKey(name) === undefined ? 1 : 0));
     const { anchors, freeFields } = splitAtFreeFields(parts, fields);
     this.#anchors = anchors;
     this.#freeFields = freeFields;
@@ -359,7 +361,10 @@ export class LineFormat implements LineReader {
     for (let i = 0; i < this.names.length; i++) {
       const keyEnd = keys + this.#keyEnds[i]!;
       const start = this.#start[i]!;
-      if (start >= 0) into.push(key, keyEnd, start, this.#end[i]!);
+      const end = this.#end[i]!;
+      // A name that we know says by a dash that it is part of the format; any other says nothing.
+      const isDash = end - start === 1 && into.bytes[start] === CHAR.minus;
+      if (start >= 0 && !(isDash && this.#isUnknown[i] === 1)) into.push(key, keyEnd, start, end);
       key = keyEnd;
     }
   }
@@ -391,6 +396,7 @@ function scan(
         if (!isDigit(c) && c !== CHAR.dot && c !== CHAR.minus) return -1;
         break;
       case "word":
+      case "maybe":
         if (c <= CHAR.space || c === CHAR.quote) return -1;
         break;
       case "text":
@@ -480,7 +486,7 @@ function parseFormat(
     parts.push({
       field: fields.length,
       class: classes[name] ?? classOf(name, isQuoted),
-      maySayNothing: isQuoted,
+      maySayNothing: isQuoted || classes[name] === "maybe",
     });
     fields.push({ name, at: p });
     p = end + 1;

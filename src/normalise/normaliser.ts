@@ -75,7 +75,7 @@ export class Normaliser {
     this.#claimedBy = undefined;
     const line = this.#bodies.readLine(view, traits);
     if (line !== undefined) return this.#claimLine(line, traits);
-    if (this.#claim(view, shape, traits, false)) return true;
+    if (this.#claim(view, shape, traits, view.attributes.count)) return true;
     if (!this.#bodies.expand(view)) return false;
     const wrapped = this.#bodies.readWrapped(traits);
     if (wrapped !== undefined) return this.#claimLine(wrapped, traits);
@@ -84,7 +84,7 @@ export class Normaliser {
       expanded,
       this.#shapes.find(expanded.buffer, expanded.attributes),
       traits,
-      this.#bodies.status !== LINE.foreign,
+      this.#bodies.bodyFrom,
     );
   }
 
@@ -102,17 +102,17 @@ export class Normaliser {
   #claimLine(dialect: Dialect, traits: ScopeTraits): boolean {
     const { view } = this.#bodies.expansion;
     const shape = this.#shapes.find(view.buffer, view.attributes);
-    this.#read(view, shape, traits, dialect, true);
+    this.#read(view, shape, traits, dialect, this.#bodies.bodyFrom);
     this.#mapColumns(dialect);
     return true;
   }
 
   /** Is the record some dialect's by its attributes? */
-  #claim(view: LogView, shape: KeyShape, traits: ScopeTraits, bodyIsRead: boolean): boolean {
+  #claim(view: LogView, shape: KeyShape, traits: ScopeTraits, bodyFrom: number): boolean {
     const candidates = this.#planOf(shape).candidates(this.#dialects, traits);
     for (let i = 0; i < candidates.length; i++) {
       const dialect = candidates[i]!;
-      this.#read(view, shape, traits, dialect, bodyIsRead);
+      this.#read(view, shape, traits, dialect, bodyFrom);
       if (dialect.accepts !== undefined && !dialect.accepts(this.#reading)) continue;
       this.#mapColumns(dialect);
       return true;
@@ -125,13 +125,12 @@ export class Normaliser {
     shape: KeyShape,
     traits: ScopeTraits,
     dialect: Dialect,
-    bodyIsRead: boolean,
+    bodyFrom: number,
   ): void {
     const reading = this.#reading;
     this.#shape = shape;
-    reading.begin(view, traits, this.#planOf(shape), dialect);
-    reading.bodyIsRead = bodyIsRead;
-    if (bodyIsRead && this.#bodies.status === LINE.partial) reading.partial = true;
+    reading.begin(view, traits, this.#planOf(shape), dialect, bodyFrom);
+    if (reading.bodyIsRead && this.#bodies.status === LINE.partial) reading.partial = true;
   }
 
   /** From fields to columns: the same for all dialects. The order counts where a step looks at what an earlier one found. */
@@ -139,6 +138,7 @@ export class Normaliser {
     const reading = this.#reading;
     this.#claimedBy = dialect;
     this.draft.setConstant(ACCESS.Dialect, this.#names.get(dialect)!);
+    dialect.prepare?.(reading);
     mapTimes(reading, dialect.timeIsEnd === true);
     mapTrace(reading);
     mapResult(reading);

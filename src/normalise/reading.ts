@@ -40,8 +40,9 @@ const COLUMN_OF = Uint8Array.from(FIELD_NAMES, (name) =>
   name === "" ? NO_COLUMN : (TEXT_COLUMNS[name] ?? NO_COLUMN),
 );
 
-/** What holds a field that no attribute holds. */
+/** What holds a field that no attribute holds, and one that the body says twice and differently. */
 const ABSENT = -1;
+const CONTRADICTED = -2;
 
 /**
  * One record while it is read: which bytes its dialect says are which field, and the draft that the columns go to.
@@ -57,8 +58,8 @@ export class Reading {
   dialect!: Dialect;
   /** FIELD of each attribute, in the words of the dialect that is asked. */
   fields!: Uint8Array;
-  /** Does the record stand in an expansion of its body: was that read, wholly or in part? */
-  bodyIsRead = false;
+  /** The first attribute that stood in the body; the record's own come before it. As many as there are attributes when the body was not read. */
+  bodyFrom = 0;
   /** Something of the record could not be read as what it should be: ParseStatus will be partial. */
   partial = false;
 
@@ -86,28 +87,39 @@ export class Reading {
   }
 
   /** Forgets the record before, turns to `view` and finds the fields that its attributes are to `dialect`. */
-  begin(view: LogView, traits: ScopeTraits, plan: ShapePlan, dialect: Dialect): void {
+  begin(
+    view: LogView,
+    traits: ScopeTraits,
+    plan: ShapePlan,
+    dialect: Dialect,
+    bodyFrom = view.attributes.count,
+  ): void {
     this.view = view;
     this.buffer = view.buffer;
     this.traits = traits;
     this.plan = plan;
     this.dialect = dialect;
     this.fields = plan.fieldsOf(dialect);
-    this.bodyIsRead = false;
+    this.bodyFrom = bodyFrom;
     this.partial = false;
     this.#holder.fill(ABSENT);
     this.draft.reset(view);
     this.#takeAttributes();
   }
 
+  /** Was the body read, wholly or in part, so that it stands among the attributes? */
+  get bodyIsRead(): boolean {
+    return this.bodyFrom < this.view.attributes.count;
+  }
+
   has(field: number): boolean {
-    return this.#holder[field] !== ABSENT;
+    return this.#holder[field]! >= 0;
   }
 
   /** A column holds all that the field says: it is not kept in LogAttributes as well. */
   take(field: number): void {
     const holder = this.#holder[field]!;
-    if (holder !== ABSENT) this.draft.taken[holder] = TAKEN.taken;
+    if (holder >= 0) this.draft.taken[holder] = TAKEN.taken;
   }
 
   /** Is the field there, and is it `text`? */
@@ -118,6 +130,25 @@ export class Reading {
   /** Is the field there, and does it begin with `prefix`? */
   beginsWith(field: number, prefix: Uint8Array): boolean {
     return this.has(field) && startsWith(this.buffer, this.start[field]!, this.end[field]!, prefix);
+  }
+
+  /** Is the field there, and does it end with `suffix`? */
+  endsWith(field: number, suffix: Uint8Array): boolean {
+    const end = this.end[field]!;
+    return (
+      this.has(field) &&
+      end - this.start[field]! >= suffix.length &&
+      startsWith(this.buffer, end - suffix.length, end, suffix)
+    );
+  }
+
+  /** The field says nothing, in this dialect's words. */
+  forget(field: number): void {
+    if (!this.has(field)) return;
+    this.draft.taken[this.#holder[field]!] = TAKEN.taken;
+    this.#holder[field] = ABSENT;
+    const column = COLUMN_OF[field]!;
+    if (column !== NO_COLUMN) this.draft.source[column] = SOURCES.empty;
   }
 
   /** A text column gets the field, when there is one. */
@@ -139,7 +170,8 @@ export class Reading {
 
   /**
    * Fields from the attributes, as the plan of the shape says. Of attributes that hold the same field the last counts (what a body says comes last), and
-   * the others, when they say something else, stay in LogAttributes.
+   * the others, when they say something else, stay in LogAttributes. A body that says a field twice under one name, and differently, says nothing that can be
+   * believed: proxies that put JSON together without escapes let a client write members of its own.
    */
   #takeAttributes(): void {
     const { buffer, start, end, type, fields } = this;
@@ -165,20 +197,35 @@ export class Reading {
       )
         continue;
       const before = holder[field]!;
+      if (before === CONTRADICTED) continue;
       const isSame =
         before !== ABSENT && equalRanges(buffer, from, to, buffer, start[field]!, end[field]!);
       start[field] = from;
       end[field] = to;
       type[field] = t;
       holder[field] = i;
-      if (before !== ABSENT) taken[before] = isSame ? TAKEN.taken : TAKEN.left;
       const column = COLUMN_OF[field]!;
+      if (before !== ABSENT) {
+        taken[before] = isSame ? TAKEN.taken : TAKEN.left;
+        if (!isSame && before >= this.bodyFrom && this.#haveOneName(before, i)) {
+          holder[field] = CONTRADICTED;
+          this.partial = true;
+          if (column !== NO_COLUMN) draftSource[column] = SOURCES.empty;
+          continue;
+        }
+      }
       if (column === NO_COLUMN) continue;
       draftSource[column] = SOURCES.record;
       draftStart[column] = from;
       draftEnd[column] = to;
       taken[i] = TAKEN.taken;
     }
+  }
+
+  #haveOneName(a: number, b: number): boolean {
+    const { keyStart, keyEnd } = this.view.attributes;
+    const { buffer } = this;
+    return equalRanges(buffer, keyStart[a]!, keyEnd[a]!, buffer, keyStart[b]!, keyEnd[b]!);
   }
 }
 

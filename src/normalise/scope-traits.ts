@@ -10,6 +10,8 @@ export interface ScopeTraits {
   readonly scopeName: string;
   /** Envoy's built-in labels are there (access logger without `disable_builtin_labels`). */
   readonly envoyLabels: boolean;
+  /** The resource names a mesh of Kuma's. */
+  readonly kuma: boolean;
   /** The proxy is a gateway by its node ID. */
   readonly gateway: boolean;
   /** Columns that the resource gives, as ranges of `bytes`. */
@@ -71,6 +73,7 @@ export function readTraits(scope: ScopeView): ScopeTraits {
       (resourceKeys.has("node_name") ||
         resourceKeys.has("cluster_name") ||
         resourceKeys.has("zone_name")),
+    kuma: resourceKeys.has("kuma.mesh"),
     gateway: node.type === "router",
     bytes: new Uint8Array(Buffer.from(all)),
     columns,

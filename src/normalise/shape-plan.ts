@@ -1,6 +1,7 @@
 import type { KeyShape } from "../records/key-shape.ts";
 import { findKey, WEIGHTS } from "./attribute-keys.ts";
 import type { Dialect } from "./dialect.ts";
+import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
 import { FIELD } from "./fields.ts";
 import type { Redactor } from "./redaction.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
@@ -41,6 +42,10 @@ export class ShapePlan {
   readonly hasRequest: boolean;
   /** Is there a key for the protocol, whatever a record says under it? */
   readonly namesProtocol: boolean;
+  /** What the keys say of the mesh whose Envoy wrote them (see envoy-family.ts). */
+  readonly isIstioSet: boolean;
+  readonly namesGatewayPath: boolean;
+  readonly namesKuma: boolean;
   /** Do the keys show that a collector read the record from a file, so that its time is the line's or the reader's? */
   readonly fromFile: boolean;
   readonly #kinds: string[] = [];
@@ -77,6 +82,9 @@ export class ShapePlan {
       weights.has(FIELD.url) ||
       weights.has(FIELD.response_code);
     this.namesProtocol = weights.has(FIELD.protocol);
+    this.isIstioSet = isIstioSet(this.keySet);
+    this.namesGatewayPath = namesGatewayPath(this.keySet);
+    this.namesKuma = namesKuma(this.keySet);
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
 

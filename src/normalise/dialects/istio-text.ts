@@ -1,4 +1,5 @@
 import { defineDialect } from "../dialect.ts";
+import { phaseByDuration } from "../envoy-family.ts";
 import { LineFormat } from "../line-format.ts";
 
 const REQUEST =
@@ -6,9 +7,14 @@ const REQUEST =
 const BYTES =
   '%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"';
 const ROUTE =
-  "%UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%";
+  "%UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME%";
+const FAILURE = '"%UPSTREAM_TRANSPORT_FAILURE_REASON%"';
+const MIXER = '"%DYNAMIC_METADATA(istio.mixer:status)%"';
 
-/** Istio's default text line as the body of a log record, alone or with labels as attributes. The line outranks the labels. */
+/**
+ * Istio's default text line, of all versions, as the body of a log record, alone or with labels as attributes; the line outranks the labels. A line of another format that begins or ends as these
+ * do is read as far as it goes. Envoy escapes nothing, so what a client sends may look like the rest of the line (see line-format.ts). The time is that of the start.
+ */
 export default defineDialect({
   name: "istio_text",
   source:
@@ -16,13 +22,14 @@ export default defineDialect({
   lines: [
     // Since 1.9: pilot/pkg/model/telemetry_logging.go, EnvoyTextLogFormat.
     new LineFormat(
-      `${REQUEST} %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ${BYTES} ${ROUTE}`,
+      `${REQUEST} %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`,
       { partialFrom: "RESPONSE_FLAGS" },
     ),
-    // 1.5 to 1.8, and before these with what Mixer said.
-    new LineFormat(`${REQUEST} "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ${BYTES} ${ROUTE}`),
-    new LineFormat(
-      `${REQUEST} "%DYNAMIC_METADATA(istio.mixer:status)%" "%UPSTREAM_TRANSPORT_FAILURE_REASON%" ${BYTES} ${ROUTE}`,
-    ),
+    // 1.8; 1.3 to 1.7 with what Mixer said; 1.2 without a route; 1.0 and 1.1 without the failure.
+    new LineFormat(`${REQUEST} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`),
+    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`),
+    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE}`),
+    new LineFormat(`${REQUEST} ${MIXER} ${BYTES} ${ROUTE}`),
   ],
+  finish: phaseByDuration,
 });

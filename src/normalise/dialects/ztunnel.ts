@@ -57,7 +57,10 @@ export default defineDialect({
   decide: decideByError,
   finish(reading) {
     const { draft } = reading;
-    if (reading.is(FIELD.message, OPENED)) reading.say(ACCESS.Phase, WORD.start);
+    if (reading.is(FIELD.message, OPENED)) {
+      reading.say(ACCESS.Phase, WORD.start);
+      reading.say(ACCESS.TimeBasis, WORD.stream_start);
+    }
     if (draft.isEmpty(ACCESS.Protocol) && draft.isEmpty(ACCESS.Method))
       reading.say(ACCESS.Protocol, WORD.TCP);
     // Sent is what ztunnel wrote to the far side: to the server where the connection goes out, to the client where it comes in.
@@ -68,11 +71,12 @@ export default defineDialect({
   },
 });
 
-/** No error is an allowance; the errors of policies are denials, all others failures. */
+/** No error is an allowance, once the connection has ended; the errors of policies are denials, all others failures. */
 function decideByError(reading: Reading): void {
   const field = FIELD.error;
   if (!reading.has(field)) {
-    if (reading.is(FIELD.message, OPENED)) return reading.say(ACCESS.Decision, WORD.unknown);
+    // The duration stands in front of an error: a line without it was cut off.
+    if (!reading.has(FIELD.duration)) return reading.say(ACCESS.Decision, WORD.unknown);
     return decide(reading, WORD.allowed, NO_ENGINE, FIELD.message);
   }
   if (REJECTED.some((text) => reading.beginsWith(field, text))) {
