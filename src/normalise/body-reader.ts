@@ -34,6 +34,7 @@ export class BodyReader {
   readonly #lines: readonly KnownLine[];
   /** 1 for each byte that a line of some dialect begins with. */
   readonly #firstBytes = new Uint8Array(256);
+  #lastLine: KnownLine | undefined;
   readonly #json = new JsonMembers();
   readonly #list = new ListMembers();
   /** The line in the body, behind what a container runtime put in front of it; positions in the record. */
@@ -142,18 +143,20 @@ export class BodyReader {
     return dialect;
   }
 
-  /** The reader that takes the whole line, else the first that takes a part. */
+  /** The reader that takes the whole line, else the first that takes a part. The one that took the last line is asked first: most lines are like the one before. */
   #tryLines(start: number, end: number, before: number, traits: ScopeTraits): Dialect | undefined {
     const into = this.expansion;
     const first = into.bytes[start]!;
     const { length } = into;
     let partly: KnownLine | undefined;
-    for (let i = 0; i < this.#lines.length; i++) {
-      const line = this.#lines[i]!;
-      if (line.reader.firstBytes[first] === 0) continue;
+    for (let i = -1; i < this.#lines.length; i++) {
+      const line = i < 0 ? this.#lastLine : this.#lines[i]!;
+      if (line === undefined || line.reader.firstBytes[first] === 0) continue;
+      if (i >= 0 && line === this.#lastLine) continue;
       const status = line.reader.read(into, start, end, traits);
       if (status === LINE.full) {
         this.status = status;
+        this.#lastLine = line;
         return line.dialect;
       }
       if (status === LINE.partial) partly ??= line;

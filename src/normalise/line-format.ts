@@ -47,9 +47,51 @@ const CLASS_OF: Partial<Record<FieldName, FieldClass>> = {
 };
 
 /** A part of a format: text that stands in every line, or a field. */
-type Part =
-  | { readonly text: Uint8Array }
-  | { readonly field: number; readonly class: FieldClass; readonly maySayNothing: boolean };
+interface Part {
+  /** Empty for a field. */
+  readonly text: Uint8Array;
+  /** Number of the field, or -1. */
+  readonly field: number;
+  readonly class: FieldClass;
+  readonly maySayNothing: boolean;
+  /** 1 for each byte that the class allows, outside brackets. */
+  readonly allowed: Uint8Array;
+  readonly maxBytes: number;
+  /** The text that follows a field; empty when the field ends the format. */
+  next: Uint8Array;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Bytes that a class allows. */
+const ALLOWED: Readonly<Record<FieldClass, (c: number) => boolean>> = {
+  free: () => true,
+  time: () => true,
+  number: (c) => isDigit(c) || c === CHAR.dot || c === CHAR.minus,
+  word: (c) => c > CHAR.space && c !== CHAR.quote,
+  maybe: (c) => c > CHAR.space && c !== CHAR.quote,
+  text: (c) => c !== CHAR.quote,
+  nested: (c) => c !== CHAR.space && c !== CHAR.quote,
+  flags: (c) => /[A-Za-z0-9,_-]/.test(String.fromCharCode(c)),
+};
+const ALLOWED_BYTES = Object.fromEntries(
+  CLASSES.map((name) => [
+    name,
+    Uint8Array.from({ length: 256 }, (_, c) => (ALLOWED[name](c) ? 1 : 0)),
+  ]),
+) as Readonly<Record<FieldClass, Uint8Array>>;
+
+function fieldPart(number: number, fieldClass: FieldClass, maySayNothing: boolean): Part {
+  return {
+    text: NOTHING,
+    field: number,
+    class: fieldClass,
+    maySayNothing: maySayNothing || fieldClass === "maybe",
+    allowed: ALLOWED_BYTES[fieldClass],
+    maxBytes: fieldClass === "time" ? MAX_TIME : MAX_BOUNDED,
+    next: NOTHING,
+  };
+}
 
 /** The parts between two free fields. */
 interface Anchor {
@@ -108,12 +150,12 @@ export class LineFormat implements LineReader {
   readonly #early: Int32Array;
   readonly #earlyEnd: Int32Array;
   readonly #late: Int32Array;
-  readonly #lateEnd: Int32Array;
   readonly #start: Int32Array;
   readonly #end: Int32Array;
-  /** Where `#matches` put the fields that it read. */
-  #from: Uint8Array = new Uint8Array(0);
+  #from: Uint8Array = NOTHING;
   #lineEnd = 0;
+  /** Behind the anchor that `#find` found. */
+  #stop = 0;
 
   /** Throws: LineFormatError. */
   constructor(format: string, { classes = {}, partialFrom }: LineFormatOptions = {}) {
@@ -125,7 +167,7 @@ export class LineFormat implements LineReader {
     this.#freeFields = freeFields;
     const probe = partialFrom === undefined ? -1 : fields.findIndex((f) => f.name === partialFrom);
     this.#probeAnchor = anchors.findIndex(({ parts: list }) =>
-      list.some((part) => "field" in part && part.field === probe),
+      list.some(({ field }) => probe >= 0 && field === probe),
     );
     this.#probe = this.#probeAnchor < 0 ? undefined : cutBehind(anchors[this.#probeAnchor]!, probe);
     this.#stem = withoutLastField(anchors.at(-1)!);
@@ -136,7 +178,6 @@ export class LineFormat implements LineReader {
     this.#early = new Int32Array(anchors.length);
     this.#earlyEnd = new Int32Array(anchors.length);
     this.#late = new Int32Array(anchors.length);
-    this.#lateEnd = new Int32Array(anchors.length);
     this.#start = new Int32Array(fields.length);
     this.#end = new Int32Array(fields.length);
     this.#noteFirstBytes();
@@ -166,81 +207,95 @@ export class LineFormat implements LineReader {
   #readFromLeft(start: number): number {
     const anchors = this.#anchors;
     const last = anchors.length - 1;
-    let p = start;
-    for (let i = 0; i <= last; i++) {
-      const anchor = anchors[i]!;
+    this.#stop = this.#walk(anchors[0]!, start, false);
+    if (this.#stop < 0) return 0;
+    this.#early[0] = start;
+    this.#earlyEnd[0] = this.#stop;
+    for (let i = 1; i <= last; i++) {
       const mustEnd = i === last && this.#freeFields[last]! < 0;
-      const at =
-        i === 0 ? (this.#matches(anchor, p) >= 0 ? p : -1) : this.#find(anchor, p, mustEnd);
+      const at = this.#find(anchors[i]!, this.#earlyEnd[i - 1]!, mustEnd);
       if (at < 0) return i;
       this.#early[i] = at;
-      p = this.#earlyEnd[i] = this.#matches(anchor, at);
+      this.#earlyEnd[i] = this.#stop;
     }
     return anchors.length;
   }
 
-  /** Position of the first place from `p` on where the anchor stands, or -1. */
-  #find(anchor: Anchor, p: number, mustEnd: boolean): number {
+  /**
+   * Position of the first place from `start` on where the anchor stands, and ends the line if it must; without such, the first where it stands at all; or -1.
+   * `#stop` is behind it.
+   */
+  #find(anchor: Anchor, start: number, mustEnd: boolean): number {
     const { firstByte } = anchor;
     const from = this.#from;
-    let fallback = -1;
-    for (; p < this.#lineEnd; p++) {
+    const end = this.#lineEnd;
+    let at = -1;
+    for (let p = start; p < end; p++) {
       if (from[p] !== firstByte) continue;
-      const end = this.#matches(anchor, p);
-      if (end < 0) continue;
-      if (!mustEnd || end === this.#lineEnd) return p;
-      if (fallback < 0) fallback = p;
+      const stop = this.#walk(anchor, p, false);
+      if (stop < 0) continue;
+      const isEnd = stop === end;
+      if (at < 0 || isEnd) {
+        at = p;
+        this.#stop = stop;
+      }
+      if (!mustEnd || isEnd) break;
     }
-    return fallback;
+    return at;
   }
 
-  /** Places the anchors up to `last` as late as they can stand, the last one not behind `end`. */
+  /** Places the anchors up to `last` as late as they can stand, the last one not behind `end`; false when one has no place. */
   #readFromRight(last: number, end: number): boolean {
     const from = this.#from;
     let limit = end;
     for (let i = last; i > 0; i--) {
       const anchor = this.#anchors[i]!;
-      const mustEnd = i === last && this.#freeFields[last]! < 0;
+      const mustEnd = i === last && this.#freeFields[last]! < 0 && end === this.#lineEnd;
+      const early = this.#early[i]!;
       let p = limit - 1;
-      let stop = -1;
-      for (; p >= this.#early[i]!; p--) {
+      for (; p > early; p--) {
         if (from[p] !== anchor.firstByte) continue;
-        stop = this.#matches(anchor, p);
+        const stop = this.#walk(anchor, p, false);
         if (stop >= 0 && (mustEnd ? stop === end : stop <= limit)) break;
       }
-      if (p < this.#early[i]!) return false;
-      this.#late[i] = p;
-      this.#lateEnd[i] = stop;
+      // Where it stands when it is read from the left it need not be looked at again.
+      if (p <= early && this.#earlyEnd[i]! > limit) return false;
+      this.#late[i] = p = Math.max(p, early);
       limit = p;
     }
     this.#late[0] = this.#early[0]!;
-    this.#lateEnd[0] = this.#earlyEnd[0]!;
     return true;
   }
 
-  /** Fills the fields that are certain. */
+  /** Fills the fields that are certain; what is left out counts as read in part. */
   #setAll(): number {
-    const count = this.#anchors.length;
+    const last = this.#anchors.length - 1;
+    const isSure = this.#setPrefix(last + 1);
+    const free = this.#freeFields[last]!;
+    if (free >= 0 && this.#isSure(last)) this.#setField(free, this.#earlyEnd[last]!, this.#lineEnd);
+    return isSure ? LINE.full : LINE.partial;
+  }
+
+  /** Fills what is certain of the first `count` anchors and the fields between them; true when all of it is. */
+  #setPrefix(count: number): boolean {
     let isSure = true;
     for (let i = 0; i < count; i++) {
-      const sure = this.#isSure(i);
-      if (sure) this.#set(this.#anchors[i]!, this.#early[i]!);
-      else isSure = false;
-      const free = this.#freeFields[i]!;
-      if (free < 0) continue;
-      if (i === count - 1) this.#setField(free, this.#earlyEnd[i]!, this.#lineEnd, sure);
-      else
-        this.#setField(free, this.#earlyEnd[i]!, this.#early[i + 1]!, sure && this.#isSure(i + 1));
+      if (!this.#isSure(i)) {
+        isSure = false;
+        continue;
+      }
+      this.#walk(this.#anchors[i]!, this.#early[i]!, true);
+      if (i > 0 && this.#isSure(i - 1))
+        this.#setField(this.#freeFields[i - 1]!, this.#earlyEnd[i - 1]!, this.#early[i]!);
     }
-    return isSure ? LINE.full : LINE.partial;
+    return isSure;
   }
 
   #isSure(anchor: number): boolean {
     return this.#early[anchor] === this.#late[anchor];
   }
 
-  #setField(field: number, start: number, end: number, isSure: boolean): void {
-    if (!isSure) return;
+  #setField(field: number, start: number, end: number): void {
     this.#start[field] = start;
     this.#end[field] = end;
   }
@@ -259,40 +314,24 @@ export class LineFormat implements LineReader {
       if (!this.#readFromRight(read - 1, endAt < 0 ? this.#lineEnd : endAt)) return LINE.foreign;
       this.#setPrefix(read);
       if (endAt >= 0 && read === length - 1 && this.#isSure(read - 1))
-        this.#setField(this.#freeFields[read - 1]!, this.#earlyEnd[read - 1]!, endAt, true);
+        this.#setField(this.#freeFields[read - 1]!, this.#earlyEnd[read - 1]!, endAt);
       return LINE.partial;
     }
     const probe = this.#probe!;
-    const behind = this.#earlyEnd[probeAt - 1]!;
+    const behind = probeAt === 0 ? start : this.#earlyEnd[probeAt - 1]!;
     const at = probeAt === 0 ? start : this.#find(probe, behind, false);
-    if (at < 0 || this.#matches(probe, at) < 0) return LINE.foreign;
+    const probeEnd = at < 0 ? -1 : this.#walk(probe, at, false);
+    if (probeEnd < 0) return LINE.foreign;
     const isOnly = this.#find(probe, at + 1, false) < 0;
-    const probeEnd = this.#matches(probe, at);
-    for (let i = 0; i < probeAt; i++) {
-      this.#late[i] = this.#early[i]!;
-      this.#set(this.#anchors[i]!, this.#early[i]!);
-    }
-    if (isOnly) {
-      this.#set(probe, at);
-      if (probeAt > 0) this.#setField(this.#freeFields[probeAt - 1]!, behind, at, true);
-    }
     // The beginning alone could be anybody's.
-    return this.#setEnd(probeEnd) >= 0 || traits.envoyLabels ? LINE.partial : LINE.foreign;
-  }
-
-  /** The first `count` anchors and the fields between them. */
-  #setPrefix(count: number): void {
-    for (let i = 0; i < count; i++) {
-      const sure = this.#isSure(i);
-      if (sure) this.#set(this.#anchors[i]!, this.#early[i]!);
-      if (i + 1 < count)
-        this.#setField(
-          this.#freeFields[i]!,
-          this.#earlyEnd[i]!,
-          this.#early[i + 1]!,
-          sure && this.#isSure(i + 1),
-        );
+    if (this.#setEnd(probeEnd) < 0 && !traits.envoyLabels) return LINE.foreign;
+    this.#late.set(this.#early);
+    this.#setPrefix(probeAt);
+    if (isOnly) {
+      this.#walk(probe, at, true);
+      if (probeAt > 0) this.#setField(this.#freeFields[probeAt - 1]!, behind, at);
     }
+    return LINE.partial;
   }
 
   /** The last anchor, if it ends the line; or all of it but its last field, if it stands in one place only: somebody added to the format. Not before `start`. Returns where it stands, or -1. */
@@ -301,28 +340,20 @@ export class LineFormat implements LineReader {
     const anchor = this.#anchors[last]!;
     if (this.#freeFields[last]! >= 0) return -1;
     for (let p = this.#lineEnd - 1; p >= start; p--) {
-      if (this.#from[p] !== anchor.firstByte || this.#matches(anchor, p) !== this.#lineEnd)
-        continue;
-      this.#set(anchor, p);
+      if (this.#from[p] !== anchor.firstByte) continue;
+      if (this.#walk(anchor, p, false) !== this.#lineEnd) continue;
+      this.#walk(anchor, p, true);
       return p;
     }
     const stem = this.#stem;
     if (stem === undefined) return -1;
     const at = this.#find(stem, start, false);
     if (at < 0 || this.#find(stem, at + 1, false) >= 0) return -1;
-    this.#set(stem, at);
+    this.#walk(stem, at, true);
     return at;
   }
 
-  /** Position behind the anchor when it stands at `p`, else -1. */
-  #matches(anchor: Anchor, p: number): number {
-    return this.#walk(anchor, p, false);
-  }
-
-  #set(anchor: Anchor, p: number): void {
-    this.#walk(anchor, p, true);
-  }
-
+  /** Position behind the anchor when it stands at `at`, else -1. `isSetting`: it does, and its fields are to be filled. */
   #walk(anchor: Anchor, at: number, isSetting: boolean): number {
     const { parts } = anchor;
     const from = this.#from;
@@ -330,26 +361,15 @@ export class LineFormat implements LineReader {
     let p = at;
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i]!;
-      if ("text" in part) {
-        const { text } = part;
+      const { text, field } = part;
+      if (field < 0) {
         if (p + text.length > end) return -1;
-        for (let j = 0; j < text.length; j++) if (from[p + j] !== text[j]) return -1;
-        p += text.length;
+        for (let j = 0; j < text.length; j++) if (from[p++] !== text[j]) return -1;
         continue;
       }
-      const next = parts[i + 1];
-      const stop = scan(
-        from,
-        p,
-        end,
-        part.class,
-        next !== undefined && "text" in next ? next.text : undefined,
-      );
+      const stop = scan(from, p, end, part);
       if (stop < 0 || (stop === p && !part.maySayNothing)) return -1;
-      if (isSetting) {
-        this.#start[part.field] = p;
-        this.#end[part.field] = stop;
-      }
+      if (isSetting) this.#setField(field, p, stop);
       p = stop;
     }
     return p;
@@ -370,53 +390,37 @@ export class LineFormat implements LineReader {
   }
 
   #noteFirstBytes(): void {
-    const [first] = this.#anchors[0]!.parts;
-    if (first !== undefined && "text" in first) this.firstBytes[first.text[0]!] = 1;
+    const { firstByte } = this.#anchors[0]!;
+    if (firstByte >= 0) this.firstBytes[firstByte] = 1;
     else this.firstBytes.fill(1, CHAR.space + 1);
   }
 }
 
-/** Where the field that begins at `p` ends: in front of `next`, or at the end of the line when nothing follows; -1 when it does not fit its class. */
-function scan(
-  from: Uint8Array,
-  p: number,
-  end: number,
-  fieldClass: FieldClass,
-  next: Uint8Array | undefined,
-): number {
-  const limit = Math.min(end, p + (fieldClass === "time" ? MAX_TIME : MAX_BOUNDED));
-  const first = next === undefined ? -1 : next[0]!;
-  let depth = 0;
+/** Where the field that begins at `p` ends: in front of the text that follows it, or at the end of the line when none does; -1 when it does not fit its class. */
+function scan(from: Uint8Array, p: number, end: number, part: Part): number {
+  const { next, allowed } = part;
+  const limit = Math.min(end, p + part.maxBytes);
+  const first = next.length === 0 ? -1 : next[0]!;
   let i = p;
-  for (; i < limit; i++) {
-    const c = from[i]!;
-    if (c === first && depth === 0 && standsAt(from, i, end, next!)) break;
-    switch (fieldClass) {
-      case "number":
-        if (!isDigit(c) && c !== CHAR.dot && c !== CHAR.minus) return -1;
-        break;
-      case "word":
-      case "maybe":
-        if (c <= CHAR.space || c === CHAR.quote) return -1;
-        break;
-      case "text":
-        if (c === CHAR.quote) return -1;
-        break;
-      case "nested":
-        if (c === CHAR.bracketOpen || c === CHAR.braceOpen) depth++;
-        else if (c === CHAR.bracketClose || c === CHAR.braceClose) depth--;
-        else if (depth <= 0 && (c === CHAR.space || c === CHAR.quote)) return -1;
-        break;
-      case "flags":
-        if (!isFlagByte(c, i === p)) return -1;
-        break;
-      default:
-        break;
+  if (part.class === "nested") {
+    let depth = 0;
+    for (; i < limit; i++) {
+      const c = from[i]!;
+      if (c === first && depth === 0 && standsAt(from, i, end, next)) break;
+      if (c === CHAR.bracketOpen || c === CHAR.braceOpen) depth++;
+      else if (c === CHAR.bracketClose || c === CHAR.braceClose) depth--;
+      else if (depth <= 0 && allowed[c] === 0) return -1;
+    }
+  } else {
+    for (; i < limit; i++) {
+      const c = from[i]!;
+      if (c === first && standsAt(from, i, end, next)) break;
+      if (allowed[c] === 0) return -1;
     }
   }
-  if (next === undefined ? i < end : i === limit) return -1;
-  if (fieldClass === "number" && !isNumber(from, p, i)) return -1;
-  return fieldClass === "flags" && i - p > 1 && from[p] === CHAR.minus ? -1 : i;
+  if (first < 0 ? i < end : i === limit) return -1;
+  if (part.class === "number" && !isNumber(from, p, i)) return -1;
+  return part.class === "flags" && !areFlags(from, p, i) ? -1 : i;
 }
 
 function standsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): boolean {
@@ -436,11 +440,10 @@ function isNumber(from: Uint8Array, start: number, end: number): boolean {
   return points === 0 || (points === 1 && isDigit(from[start]!) && isDigit(from[end - 1]!));
 }
 
-/** `-`, `UF,URX`, `DownstreamConnectionTermination`; a digit does not begin one. */
-function isFlagByte(c: number, isFirst: boolean): boolean {
-  const letter = c | 0x20;
-  if ((letter >= 0x61 && letter <= 0x7a) || c === CHAR.minus) return true;
-  return !isFirst && (isDigit(c) || c === CHAR.comma || c === CHAR.underscore);
+/** A dash alone, or codes such as `UF,URX`, which no digit begins. */
+function areFlags(from: Uint8Array, start: number, end: number): boolean {
+  if (from[start] === CHAR.minus) return end - start === 1;
+  return start < end && !isDigit(from[start]!);
 }
 
 /** The name under which a field becomes an attribute: ours when we know it, else as it stands in the format. */
@@ -457,7 +460,11 @@ function parseFormat(
   const fields: ParsedField[] = [];
   let text = "";
   const flush = (): void => {
-    if (text !== "") parts.push({ text: ascii(text) });
+    if (text === "") return;
+    const part = { ...fieldPart(-1, "free", false), text: ascii(text) };
+    const before = parts.at(-1);
+    if (before !== undefined) before.next = part.text;
+    parts.push(part);
     text = "";
   };
   const trimmed = format.replace(/[\r\n]+$/, "");
@@ -474,7 +481,7 @@ function parseFormat(
     const end = endOfField(trimmed, p);
     const name = trimmed.slice(p + 1, end).replace(/:\d+$/, "");
     const before = parts.at(-1);
-    if (text === "" && before !== undefined && "field" in before) {
+    if (text === "" && before !== undefined && before.field >= 0) {
       const other = fields.at(-1)!.name;
       throw new LineFormatError(
         `expected text between %${other}% and %${name}%, so that it can be told where one ends and the other begins; got none`,
@@ -483,11 +490,7 @@ function parseFormat(
     }
     const isQuoted = text.endsWith('"') && trimmed[end + 1] === '"';
     flush();
-    parts.push({
-      field: fields.length,
-      class: classes[name] ?? classOf(name, isQuoted),
-      maySayNothing: isQuoted || classes[name] === "maybe",
-    });
+    parts.push(fieldPart(fields.length, classes[name] ?? classOf(name, isQuoted), isQuoted));
     fields.push({ name, at: p });
     p = end + 1;
   }
@@ -539,15 +542,12 @@ function splitAtFreeFields(
         "expected text between two fields, got none",
         fields[free]?.at ?? 0,
       );
-    anchors.push({
-      parts: current,
-      firstByte: first !== undefined && "text" in first ? first.text[0]! : -1,
-    });
+    anchors.push({ parts: current, firstByte: first?.text[0] ?? -1 });
     freeFields.push(free);
     current = [];
   };
   for (const part of parts) {
-    if ("field" in part && part.class === "free") close(part.field);
+    if (part.field >= 0 && part.class === "free") close(part.field);
     else current.push(part);
   }
   if (current.length > 0) close(-1);
@@ -555,14 +555,14 @@ function splitAtFreeFields(
 }
 
 function cutBehind(anchor: Anchor, field: number): Anchor {
-  const i = anchor.parts.findIndex((part) => "field" in part && part.field === field);
+  const i = anchor.parts.findIndex((part) => part.field === field);
   return { ...anchor, parts: anchor.parts.slice(0, i + 2) };
 }
 
 function withoutLastField(anchor: Anchor): Anchor | undefined {
   const parts = anchor.parts.slice(0, -1);
   const last = anchor.parts.at(-1);
-  return last !== undefined && "field" in last && parts.length > 1
+  return last !== undefined && last.field >= 0 && parts.length > 1
     ? { ...anchor, parts }
     : undefined;
 }

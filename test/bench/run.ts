@@ -1,5 +1,6 @@
 import { availableParallelism, cpus } from "node:os";
 import { benchDecode } from "./decode.bench.ts";
+import { benchDialects } from "./dialects.bench.ts";
 import { benchJournal } from "./journal.bench.ts";
 import { benchPeer } from "./peer.bench.ts";
 import { benchProcess } from "./process.bench.ts";
@@ -8,6 +9,7 @@ import { benchVerify } from "./verify.bench.ts";
 /** `npm run bench [name …]`: prints tables of medians. Absolute figures are the machine's; ratios within a table hold elsewhere too. */
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   decode: benchDecode,
+  dialects: benchDialects,
   journal: benchJournal,
   process: benchProcess,
   peer: benchPeer,
