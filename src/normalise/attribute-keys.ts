@@ -55,6 +55,20 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   span_id: { plain: ["span_id"] },
   parent_span_id: { plain: ["parent_span_id"] },
   trace_flags: { plain: ["trace_flags"] },
+  datadog_trace_id: { plain: ["x-datadog-trace-id", "dd.trace_id", "datadog.trace_id"] },
+  datadog_parent_id: {
+    plain: ["x-datadog-parent-id", "dd.span_id", "datadog.span_id", "datadog.parent_id"],
+  },
+  datadog_sampling_priority: {
+    plain: ["x-datadog-sampling-priority", "datadog.sampling_priority"],
+  },
+  datadog_tags: { plain: ["x-datadog-tags", "datadog.tags"] },
+  b3_or_datadog_trace_id: {
+    plain: ["b3_or_datadog_trace_id", "req(x-b3-traceid?x-datadog-traceid)"],
+  },
+  x_amzn_trace_id: { plain: ["x-amzn-trace-id", "aws.xray.trace_id", "xray_trace_id"] },
+  x_cloud_trace_context: { plain: ["x-cloud-trace-context"] },
+  sw8: { plain: ["sw8"] },
   request_principal: {
     likely: [
       "request_principal",
@@ -87,6 +101,50 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
       "request.auth.claims[iss]",
     ],
   },
+  jwt_client: {
+    plain: [
+      "jwt_azp",
+      "jwt_client_id",
+      "jwt.claims.azp",
+      "jwt.claims.client_id",
+      "jwt_payload.azp",
+      "jwt_payload.client_id",
+      "request.auth.claims.azp",
+      "request.auth.claims[azp]",
+      "request.auth.presenter",
+      "istio_authn:request.auth.presenter",
+    ],
+  },
+  jwt_email: {
+    plain: [
+      "jwt_email",
+      "jwt.claims.email",
+      "jwt_payload.email",
+      "request.auth.claims.email",
+      "request.auth.claims[email]",
+    ],
+  },
+  jwt_payload: { plain: ["jwt_payload", "jwt_claims", "jwt.payload"] },
+  basic_auth_user: {
+    plain: [
+      "basic_auth_user",
+      "envoy.filters.http.basic_auth:username",
+      "dynamic_metadata(envoy.filters.http.basic_auth:username)",
+    ],
+  },
+  end_user: { plain: ["authenticated_user"] },
+  end_user_issuer: { plain: ["authenticated_user_issuer"] },
+  remote_user: { plain: ["remote_user"] },
+  claimed_user: {
+    plain: [
+      "x-forwarded-user",
+      "x-remote-user",
+      "x-auth-request-user",
+      "x-auth-request-email",
+      "x-forwarded-email",
+      "enduser.id",
+    ],
+  },
   downstream_peer_uri_san: { sure: ["downstream_peer_uri_san"] },
   peer_principal: {
     likely: [
@@ -97,6 +155,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
       "source_principal",
     ],
   },
+  downstream_peer_dns_san: { sure: ["downstream_peer_dns_san"] },
   downstream_peer_subject: { likely: ["downstream_peer_subject"], plain: ["tls.client.subject"] },
   downstream_peer_fingerprint_256: {
     likely: ["downstream_peer_fingerprint_256", "downstream_peer_fingerprint"],
@@ -118,6 +177,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
       "cel(filter_state.downstream_peer.namespace)",
     ],
   },
+  source_service_account: { likely: ["source_service_account"] },
   downstream_remote_address: { likely: ["downstream_remote_address"] },
   client_address: {
     likely: ["downstream_remote_address_without_port", "downstream_remote_host"],
@@ -165,6 +225,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   destination_principal: { likely: ["destination_principal"] },
   destination_workload: { likely: ["destination_workload"] },
   destination_namespace: { likely: ["destination_namespace", "destination_workload_namespace"] },
+  destination_service_account: { likely: ["destination_service_account"] },
   destination_service: {
     likely: ["destination_service", "destination_service_host", "destination_service_name"],
   },
@@ -289,6 +350,9 @@ const METADATA_ENDS: readonly (readonly [RegExp, FieldName])[] = [
   [/enforcedeffectivepolicyid$/, "enforced_effective_policy_id"],
   [/envoyfiltershttpjwtauthn:.*sub$/, "jwt_subject"],
   [/envoyfiltershttpjwtauthn:.*iss$/, "jwt_issuer"],
+  [/envoyfiltershttpjwtauthn:.*(?:azp|clientid)$/, "jwt_client"],
+  [/envoyfiltershttpjwtauthn:.*email$/, "jwt_email"],
+  [/envoyfiltershttpjwtauthn:[^:]+$/, "jwt_payload"],
 ];
 
 const KNOWN: ReadonlyMap<string, KnownKey> = new Map(

@@ -102,6 +102,7 @@ function fillDestination(reading: Reading): void {
   fillText(reading, ACCESS.LocalWorkload, FIELD.destination_workload);
   fillText(reading, ACCESS.LocalNamespace, FIELD.destination_namespace);
   fillText(reading, ACCESS.LocalPrincipal, FIELD.destination_principal);
+  fillText(reading, ACCESS.LocalServiceAccount, FIELD.destination_service_account);
 }
 
 function says(reading: Reading, direction: Uint8Array): boolean {

@@ -1,15 +1,22 @@
 import { CHAR, hexValue } from "./ascii.ts";
-import type { Expansion } from "./expansion.ts";
 
 const REPLACEMENT_CHARACTER = 0xfffd;
 const LOWER_U = 0x75;
 const LOWER_X = 0x78;
 
+/** Bytes that grow at their end: an expansion, or the scratch of a draft. */
+export interface Appendable {
+  /** Another array after an `append` or a `reserve` that had no room; positions stay. */
+  readonly bytes: Uint8Array;
+  reserve(count: number): void;
+  appendByte(byte: number): void;
+}
+
 /**
- * Appends the bytes [start, end) of the expansion without their escapes: JSON's (RFC 8259, section 7), and those of Rust and nginx (`\\u{1f}`, `\\x22`, `\\'`), which JSON does not have.
+ * Appends a range of the bytes to them, without their escapes: JSON's (RFC 8259, section 7), and those of Rust and nginx (`\\u{1f}`, `\\x22`, `\\'`), which JSON does not have.
  * False when there is another one: then what was appended means nothing.
  */
-export function appendUnescaped(into: Expansion, start: number, end: number): boolean {
+export function appendUnescaped(into: Appendable, start: number, end: number): boolean {
   into.reserve(end - start);
   for (let p = start; p < end;) {
     const { bytes } = into;
@@ -97,7 +104,7 @@ function plainEscape(c: number): number {
   }
 }
 
-function appendUtf8(into: Expansion, point: number): void {
+function appendUtf8(into: Appendable, point: number): void {
   if (point < 0x80) return into.appendByte(point);
   if (point < 0x800) into.appendByte(0xc0 | (point >> 6));
   else {

@@ -1,7 +1,8 @@
 /**
  * What an access record can say, in the words of Envoy's access log operators (snake case, as in Istio's JSON format).
  * A dialect says which bytes are which field; the rest of this folder says what a field means for the columns.
- * Numbers are positions in this list; 0 stands for no field.
+ * Numbers are positions in this list; 0 stands for no field. What the fields of identity and of trace context stand for, and which outranks
+ * which, is in docs/access-records.md.
  * Source: Envoy, configuration/observability/access_log/usage, "Command operators".
  */
 export const FIELD_NAMES = [
@@ -27,17 +28,37 @@ export const FIELD_NAMES = [
   "span_id",
   "parent_span_id",
   "trace_flags",
-  // who
+  "datadog_trace_id",
+  "datadog_parent_id",
+  "datadog_sampling_priority",
+  "datadog_tags",
+  "b3_or_datadog_trace_id",
+  "x_amzn_trace_id",
+  "x_cloud_trace_context",
+  "sw8",
+  // who: the user of a verified token, of a password that the proxy checked (basic_auth_user), whom a policy engine names (end_user), whom a header
+  // names (remote_user of Authorization, claimed_user of any other); then the peer, by what the handshake proved, by what the policy engine saw
+  // (peer_principal), by what hops forwarded and by metadata (source_…)
   "request_principal",
   "jwt_subject",
   "jwt_issuer",
+  "jwt_client",
+  "jwt_email",
+  "jwt_payload",
+  "basic_auth_user",
+  "end_user",
+  "end_user_issuer",
+  "remote_user",
+  "claimed_user",
   "downstream_peer_uri_san",
-  "peer_principal",
+  "downstream_peer_dns_san",
   "downstream_peer_subject",
+  "peer_principal",
   "downstream_peer_fingerprint_256",
   "x_forwarded_client_cert",
   "source_workload",
   "source_namespace",
+  "source_service_account",
   "downstream_remote_address",
   "client_address",
   "client_port",
@@ -55,6 +76,7 @@ export const FIELD_NAMES = [
   "destination_principal",
   "destination_workload",
   "destination_namespace",
+  "destination_service_account",
   "destination_service",
   "downstream_local_address",
   "server_address",

@@ -4,12 +4,14 @@ import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
 import { CHAR, equalRanges, equalsText, startsWith } from "./ascii.ts";
 import { FIELD_COUNT, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
+import { IdentityMarks } from "./identity-marks.ts";
+import { Claims } from "./claims.ts";
+import { Principal } from "./principal.ts";
 import type { Redactor } from "./redaction.ts";
 import { ForwardedCertificates } from "./forwarded-certificates.ts";
 import type { Dialect } from "./dialect.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 import type { ShapePlan } from "./shape-plan.ts";
-import { SpiffeId } from "./spiffe.ts";
 import { TimeText } from "./time-text.ts";
 import { internWords } from "./words.ts";
 
@@ -75,14 +77,17 @@ export class Reading {
 
   /** Places for parsers to answer in, so that they need not make an object for each answer. */
   readonly address = new Address();
-  readonly spiffe = new SpiffeId();
+  readonly principal = new Principal();
   readonly time = new TimeText();
   readonly certificates = new ForwardedCertificates();
+  readonly claims = new Claims();
+  readonly marks: IdentityMarks;
 
   constructor(draft: AccessDraft, redactor: Redactor) {
     this.draft = draft;
     this.redactor = redactor;
     this.#words = internWords(draft);
+    this.marks = new IdentityMarks(draft);
     this.#names = Int32Array.from(FIELD_NAMES, (name) => draft.constant(name));
   }
 

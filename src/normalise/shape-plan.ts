@@ -1,4 +1,5 @@
 import type { KeyShape } from "../records/key-shape.ts";
+import { REMARKS } from "../records/remarks.ts";
 import { findKey, WEIGHTS } from "./attribute-keys.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
@@ -48,6 +49,8 @@ export class ShapePlan {
   readonly namesKuma: boolean;
   /** Do the keys show that a collector read the record from a file, so that its time is the line's or the reader's? */
   readonly fromFile: boolean;
+  /** Is there a key of ours that says that the sources contradict each other? */
+  readonly remarksConflict: boolean;
   readonly #kinds: string[] = [];
   /** Fields in the words of a dialect that has its own. */
   readonly #ownFields = new Map<Dialect, Uint8Array>();
@@ -85,6 +88,7 @@ export class ShapePlan {
     this.isIstioSet = isIstioSet(this.keySet);
     this.namesGatewayPath = namesGatewayPath(this.keySet);
     this.namesKuma = namesKuma(this.keySet);
+    this.remarksConflict = this.keySet.has(REMARKS.identityConflict);
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
 

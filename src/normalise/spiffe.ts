@@ -1,13 +1,13 @@
-import { ascii, CHAR, indexOf, startsWith } from "./ascii.ts";
+import { ascii, CHAR, equalsText, startsWith } from "./ascii.ts";
 
-const SCHEME = ascii("spiffe://");
-const NAMESPACE = ascii("/ns/");
-const SERVICE_ACCOUNT = ascii("/sa/");
-/** Longest SPIFFE ID and longest trust domain, in bytes. */
+export const SPIFFE_SCHEME = ascii("spiffe://");
+/** Segments that are remembered: the longest path that has a form of a mesh, Consul's with a partition. */
+const MAX_SEGMENTS = 8;
+/** Longest SPIFFE ID and longest trust domain, in bytes. Source: SPIFFE-ID, section 2.3. */
 const MAX_ID = 2048;
 const MAX_TRUST_DOMAIN = 255;
 
-/** Bytes that may stand in a trust domain (section 2.1) and in a path segment (section 2.2), by code. */
+/** 1 for the bytes that may stand in a trust domain (section 2.1) and in a path segment (section 2.2). */
 const TRUST_DOMAIN_BYTES = allow("abcdefghijklmnopqrstuvwxyz0123456789._-");
 const SEGMENT_BYTES = allow("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
@@ -18,89 +18,63 @@ function allow(bytes: string): Uint8Array {
 }
 
 /**
- * Reads a SPIFFE ID. Meshes break the rules of the standard, so anything with the scheme and a trust domain is taken; `isStrictSpiffeId` asks for the rules.
- * Istio's form is spiffe://<trust domain>/ns/<namespace>/sa/<service account>.
+ * A SPIFFE ID and the segments of its path. Meshes break the rules of the standard, so anything with the scheme and a trust domain is taken;
+ * `isStrict` says whether it keeps them. Source: SPIFFE-ID, sections 2.1 to 2.4.
  */
 export class SpiffeId {
-  trustDomainStart = 0;
-  trustDomainEnd = 0;
-  /** Empty unless the ID has Istio's form. */
-  namespaceStart = 0;
-  namespaceEnd = 0;
-  serviceAccountStart = 0;
-  serviceAccountEnd = 0;
+  isStrict = false;
+  /** How many segments the path has; only the first eight are remembered. */
+  segmentCount = 0;
+  /** Where each segment begins, and one behind the end of the last. */
+  readonly segments = new Int32Array(MAX_SEGMENTS + 1);
 
-  /** Is [start, end) a SPIFFE ID, by its scheme? */
+  /** Reads [start, end). False when it is no SPIFFE ID. */
   parse(from: Uint8Array, start: number, end: number): boolean {
-    this.#clear();
     return (
-      startsWith(from, start, end, SCHEME) && this.#parseBare(from, start + SCHEME.length, end)
+      startsWith(from, start, end, SPIFFE_SCHEME) &&
+      this.parseWithoutScheme(from, start + SPIFFE_SCHEME.length, end)
     );
   }
 
-  /** Is [start, end) a SPIFFE ID by all the rules, in Istio's form and without the scheme, as RBAC principals are written? */
+  /** Reads what stands behind the scheme. */
   parseWithoutScheme(from: Uint8Array, start: number, end: number): boolean {
-    this.#clear();
-    return (
-      this.#parseBare(from, start, end) &&
-      this.namespaceEnd > this.namespaceStart &&
-      isStrict(from, start, end)
-    );
-  }
-
-  #clear(): void {
-    this.trustDomainStart = this.trustDomainEnd = 0;
-    this.namespaceStart = this.namespaceEnd = this.serviceAccountStart = this.serviceAccountEnd = 0;
-  }
-
-  #parseBare(from: Uint8Array, start: number, end: number): boolean {
-    const slash = indexOf(from, CHAR.slash, start, end);
-    const path = slash < 0 ? end : slash;
-    if (path === start) return false;
-    this.trustDomainStart = start;
-    this.trustDomainEnd = path;
-    if (!startsWith(from, path, end, NAMESPACE)) return true;
-    // Exactly four segments: ns, its name, sa, its name.
-    const namespace = path + NAMESPACE.length;
-    const account = indexOf(from, CHAR.slash, namespace, end);
-    if (account <= namespace || !startsWith(from, account, end, SERVICE_ACCOUNT)) return true;
-    const name = account + SERVICE_ACCOUNT.length;
-    if (name === end || indexOf(from, CHAR.slash, name, end) >= 0) return true;
-    this.namespaceStart = namespace;
-    this.namespaceEnd = account;
-    this.serviceAccountStart = name;
-    this.serviceAccountEnd = end;
+    const { segments } = this;
+    let strict = 1;
+    let p = start;
+    for (; p < end && from[p] !== CHAR.slash; p++) strict &= TRUST_DOMAIN_BYTES[from[p]!]!;
+    if (p === start) return false;
+    if (p - start > MAX_TRUST_DOMAIN) strict = 0;
+    let count = 0;
+    while (p < end) {
+      const segment = ++p;
+      if (count < MAX_SEGMENTS) segments[count] = segment;
+      count++;
+      for (; p < end && from[p] !== CHAR.slash; p++) strict &= SEGMENT_BYTES[from[p]!]!;
+      if (p - segment <= 2 && isDots(from, segment, p)) strict = 0;
+    }
+    if (count <= MAX_SEGMENTS) segments[count] = end + 1;
+    this.segmentCount = count;
+    this.isStrict = strict === 1 && end - start <= MAX_ID - SPIFFE_SCHEME.length;
     return true;
   }
-}
 
-/**
- * Does [start, end) keep every rule of the standard?
- * Source: SPIFFE-ID, sections 2.1 to 2.4.
- */
-export function isStrictSpiffeId(from: Uint8Array, start: number, end: number): boolean {
-  return (
-    end - start <= MAX_ID &&
-    startsWith(from, start, end, SCHEME) &&
-    isStrict(from, start + SCHEME.length, end)
-  );
-}
-
-/** A trust domain, and nothing or segments behind it, none of them empty, `.` or `..`. */
-function isStrict(from: Uint8Array, start: number, end: number): boolean {
-  let p = start;
-  while (p < end && TRUST_DOMAIN_BYTES[from[p]!] === 1) p++;
-  if (p === start || p - start > MAX_TRUST_DOMAIN || (p < end && from[p] !== CHAR.slash))
-    return false;
-  while (p < end) {
-    const segment = p + 1;
-    let dots = 0;
-    for (p = segment; p < end && from[p] !== CHAR.slash; p++) {
-      if (SEGMENT_BYTES[from[p]!] === 0) return false;
-      if (from[p] === CHAR.dot) dots++;
-    }
-    const length = p - segment;
-    if (length === 0 || (length === dots && length <= 2)) return false;
+  startOf(segment: number): number {
+    return this.segments[segment]!;
   }
-  return true;
+
+  endOf(segment: number): number {
+    return this.segments[segment + 1]! - 1;
+  }
+
+  /** Is the segment `text`? */
+  is(from: Uint8Array, segment: number, text: Uint8Array): boolean {
+    return equalsText(from, this.startOf(segment), this.endOf(segment), text);
+  }
+}
+
+/** Are there dots alone, or nothing? */
+function isDots(from: Uint8Array, start: number, end: number): boolean {
+  let p = start;
+  while (p < end && from[p] === CHAR.dot) p++;
+  return p === end;
 }

@@ -209,6 +209,14 @@ export class AccessDraft {
   /** Of an attribute that is TAKEN.rewritten: its value, a range of scratch. */
   rewrittenStart = new Int32Array(64);
   rewrittenEnd = new Int32Array(64);
+  /** What we say of the record ourselves, further entries of LogAttributes: keys, ascending, and values are ranges of `constants`. */
+  remarkCount = 0;
+  readonly remarkKeyStart = new Int32Array(4);
+  readonly remarkKeyEnd = new Int32Array(4);
+  readonly remarkStart = new Int32Array(4);
+  readonly remarkEnd = new Int32Array(4);
+  /** Perhaps LogAttributes says that the sources of the record contradict each other on who called (REMARKS.identityConflict). */
+  mayHaveConflict = false;
   /** Body gets the view's body as it is. */
   keepBody = false;
 
@@ -232,6 +240,8 @@ export class AccessDraft {
     if (this.#bytes[SOURCES.record] !== view.buffer) this.#setBytes(SOURCES.record, view.buffer);
     this.chainCount = 0;
     this.redactionCount = 0;
+    this.remarkCount = 0;
+    this.mayHaveConflict = false;
     this.keepBody = false;
     const count = view.attributes.count;
     if (this.taken.length < count) {
@@ -358,6 +368,15 @@ export class AccessDraft {
     this.taken[attribute] = TAKEN.rewritten;
     this.rewrittenStart[attribute] = start;
     this.rewrittenEnd[attribute] = end;
+  }
+
+  /** Adds an entry to LogAttributes: two constants. Keys come in ascending order, four at most. */
+  addRemark(key: number, constant: number): void {
+    const i = this.remarkCount++;
+    this.remarkKeyStart[i] = this.#constantStart[key]!;
+    this.remarkKeyEnd[i] = this.#constantEnd[key]!;
+    this.remarkStart[i] = this.#constantStart[constant]!;
+    this.remarkEnd[i] = this.#constantEnd[constant]!;
   }
 
   /** Notes in Redactions that something was redacted; once for each constant. */

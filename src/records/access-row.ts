@@ -123,7 +123,7 @@ function writeTexts(out: RowBuffer, draft: AccessDraft, first: number, behind: n
   }
 }
 
-/** LogAttributes: the attributes that no column took, sorted by key. */
+/** LogAttributes: the attributes that no column took and the draft's remarks, merged by key. */
 function writeLeftovers(
   out: RowBuffer,
   draft: AccessDraft,
@@ -131,7 +131,7 @@ function writeLeftovers(
   shape: KeyShape,
   values: ValueWriter,
 ): void {
-  const { taken, left } = draft;
+  const { taken, left, remarkCount } = draft;
   const { attributes: list, buffer } = log;
   const { order } = shape;
   let count = 0;
@@ -140,11 +140,14 @@ function writeLeftovers(
     if (taken[j] !== TAKEN.taken) left[count++] = j;
   }
   out.ensure(5);
-  out.writeVarint(count);
+  out.writeVarint(count + remarkCount);
+  let remark = 0;
   for (let i = 0; i < count; i++) {
     const j = left[i]!;
     const keyStart = list.keyStart[j]!;
     const keyEnd = list.keyEnd[j]!;
+    while (remark < remarkCount && isBefore(draft, remark, buffer, keyStart, keyEnd))
+      writeRemark(out, draft, remark++);
     out.ensure(keyEnd - keyStart + FIXED_ROOM);
     out.writeText(buffer, keyStart, keyEnd);
     if (taken[j] === TAKEN.redacted) out.writeText(REDACTED, 0, REDACTED.length);
@@ -157,6 +160,28 @@ function writeLeftovers(
       values.writeText(out, buffer, list.valueType[j]!, valueStart, valueEnd);
     }
   }
+  while (remark < remarkCount) writeRemark(out, draft, remark++);
+}
+
+function writeRemark(out: RowBuffer, draft: AccessDraft, remark: number): void {
+  writeLong(out, draft.constants, draft.remarkKeyStart[remark]!, draft.remarkKeyEnd[remark]!);
+  writeLong(out, draft.constants, draft.remarkStart[remark]!, draft.remarkEnd[remark]!);
+}
+
+/** Does the key of a remark come before the key [start, end) of `buffer`? */
+function isBefore(
+  { constants, remarkKeyStart, remarkKeyEnd }: AccessDraft,
+  remark: number,
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  const keyEnd = remarkKeyEnd[remark]!;
+  let p = remarkKeyStart[remark]!;
+  let q = start;
+  for (; p < keyEnd && q < end; p++, q++)
+    if (constants[p] !== buffer[q]) return constants[p]! < buffer[q]!;
+  return p === keyEnd && q < end;
 }
 
 /** A String, with room made for it. */

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import t from "tap";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { attributes, normalise } from "../support/normalise.ts";
@@ -145,6 +146,264 @@ t.test("B3 is read in one header and in several, with short IDs filled up", asyn
     t.equal(trace({ b3 })[0], "none", b3);
   }
 });
+
+/** 2^64 - 1, and the IDs of the other tests in decimal. */
+const LARGEST = "18446744073709551615";
+const LOW_HALF = TRACE.slice(16);
+const decimal = (hex: string): string => String(BigInt(`0x${hex}`));
+
+t.test(
+  "Datadog's IDs are decimal, with the high half of the trace ID among the tags",
+  async (t) => {
+    const low = decimal(LOW_HALF);
+    const short = LOW_HALF.padStart(32, "0");
+    const cases: [Record<string, string>, unknown[]][] = [
+      [{ "x-datadog-trace-id": low }, ["datadog", short, undefined, 0, -1]],
+      [
+        {
+          "x-datadog-trace-id": low,
+          "x-datadog-parent-id": decimal(SPAN),
+          "x-datadog-sampling-priority": "2",
+          "x-datadog-tags": `_dd.p.dm=-1,_dd.p.tid=${TRACE.slice(0, 16)}`,
+        },
+        ["datadog", TRACE, SPAN, 1, 1],
+      ],
+      [
+        { "x-datadog-trace-id": low, "x-datadog-tags": "_dd.p.tid=0af7" },
+        ["datadog", short, undefined, 0, -1],
+      ],
+      [
+        { "x-datadog-trace-id": low, "x-datadog-sampling-priority": "-1" },
+        ["datadog", short, undefined, 0, 0],
+      ],
+      [{ "dd.trace_id": TRACE, "dd.span_id": decimal(SPAN) }, ["datadog", TRACE, SPAN, 0, -1]],
+      [{ "dd.trace_id": LOW_HALF }, ["datadog", short, undefined, 0, -1]],
+      [{ "dd.trace_id": "1" }, ["datadog", "1".padStart(32, "0"), undefined, 0, -1]],
+      [
+        { "dd.trace_id": "1234567890123456" },
+        ["datadog", "000462d53c8abac0".padStart(32, "0"), undefined, 0, -1],
+      ],
+      [{ "dd.trace_id": LARGEST }, ["datadog", "f".repeat(16).padStart(32, "0"), undefined, 0, -1]],
+      [
+        { "dd.trace_id": "1", "dd.span_id": LARGEST },
+        ["datadog", "1".padStart(32, "0"), "f".repeat(16), 0, -1],
+      ],
+    ];
+    for (const [values, expected] of cases)
+      t.strictSame(trace(values), expected, JSON.stringify(values));
+    for (const id of [
+      "0",
+      "00000000000000000000",
+      "18446744073709551616",
+      "99999999999999999999",
+      "184467440737095516150",
+      "-1",
+      "1.5",
+      "0x1f",
+      "abc",
+      "0".repeat(32),
+    ])
+      t.strictSame(trace({ "dd.trace_id": id }), NONE, id);
+    fc.assert(
+      fc.property(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), (id) => {
+        const hex = id.toString(16).padStart(32, "0");
+        return trace({ "x-datadog-trace-id": String(id) })[1] === hex;
+      }),
+    );
+  },
+);
+
+t.test("what Kuma logs in one place is B3's ID by its length, else Datadog's", async (t) => {
+  const either = (id: string): unknown[] => trace({ b3_or_datadog_trace_id: id }).slice(0, 2);
+  t.strictSame(either(TRACE), ["b3", TRACE]);
+  t.strictSame(either(LOW_HALF), ["b3", LOW_HALF.padStart(32, "0")]);
+  t.strictSame(either("1234567890123456"), ["b3", "1234567890123456".padStart(32, "0")]);
+  t.strictSame(either(decimal(LOW_HALF)), ["datadog", LOW_HALF.padStart(32, "0")]);
+  t.strictSame(either("12345"), ["datadog", (12345).toString(16).padStart(32, "0")]);
+  for (const id of ["0", "0".repeat(16), "0".repeat(32), "abc", "x"])
+    t.strictSame(either(id), ["none", undefined], id);
+});
+
+t.test("X-Ray's root is a trace ID in three parts, in any order among others", async (t) => {
+  const root = `1-${TRACE.slice(0, 8)}-${TRACE.slice(8)}`;
+  const cases: [string, unknown[]][] = [
+    [`Root=${root}`, ["xray", TRACE, undefined, 0, -1]],
+    [`Root=${root};Parent=${SPAN};Sampled=1`, ["xray", TRACE, SPAN, 1, 1]],
+    [`Sampled=0;Parent=${SPAN};Root=${root}`, ["xray", TRACE, SPAN, 0, 0]],
+    [
+      `Self=1-0-0; Root=${root.toUpperCase()}; Lineage=a:1;Sampled=?`,
+      ["xray", TRACE, undefined, 0, -1],
+    ],
+    [`root=${root};SAMPLED=1;`, ["xray", TRACE, undefined, 1, 1]],
+    [`Root=${root};Parent=${"0".repeat(16)}`, ["xray", TRACE, undefined, 0, -1]],
+    [root, ["xray", TRACE, undefined, 0, -1]],
+  ];
+  for (const [header, expected] of cases)
+    t.strictSame(trace({ "x-amzn-trace-id": header }), expected, header);
+  for (const header of [
+    `Parent=${SPAN};Sampled=1`,
+    `Self=${root}`,
+    `Root=2${root.slice(1)}`,
+    `Root=${root}0`,
+    `Root=${root.slice(0, -1)}`,
+    `Root=${root.replace("-", "_")}`,
+    `Root=${root.slice(0, -1)}g`,
+    `Root=1-${"0".repeat(8)}-${"0".repeat(24)}`,
+    "Root=",
+    ";;=;",
+    TRACE,
+  ])
+    t.strictSame(trace({ "x-amzn-trace-id": header }), NONE, header);
+});
+
+t.test("Google's header has the span in decimal", async (t) => {
+  const cases: [string, unknown[]][] = [
+    [TRACE, ["cloud_trace", TRACE, undefined, 0, -1]],
+    [`${TRACE}/${decimal(SPAN)}`, ["cloud_trace", TRACE, SPAN, 0, -1]],
+    [`${TRACE}/1;o=1`, ["cloud_trace", TRACE, "1".padStart(16, "0"), 1, 1]],
+    [`${TRACE}/0;o=0`, ["cloud_trace", TRACE, undefined, 0, 0]],
+    [`${TRACE.toUpperCase()};o=1`, ["cloud_trace", TRACE, undefined, 1, 1]],
+    [`${TRACE}/${SPAN};o=`, ["cloud_trace", TRACE, undefined, 0, -1]],
+    [`${TRACE}/${LARGEST}0;o=2`, ["cloud_trace", TRACE, undefined, 0, -1]],
+  ];
+  for (const [header, expected] of cases)
+    t.strictSame(trace({ "x-cloud-trace-context": header }), expected, header);
+  for (const header of [
+    LOW_HALF,
+    `${TRACE}0/1`,
+    "0".repeat(32),
+    `${"0".repeat(32)}/1;o=1`,
+    "/1;o=1",
+    ";",
+  ])
+    t.strictSame(trace({ "x-cloud-trace-context": header }), NONE, header);
+});
+
+t.test("SkyWalking's ID is a trace ID when it is a UUID", async (t) => {
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const uuid = TRACE.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const sw8 = (id: string, sample = "1"): unknown[] =>
+    trace({ sw8: `${sample}-${base64(id)}-${base64("segment")}-3-${base64("web")}-a-b-c` });
+  t.strictSame(sw8(uuid), ["sw8", TRACE, undefined, 1, 1]);
+  t.strictSame(sw8(TRACE.toUpperCase(), "0"), ["sw8", TRACE, undefined, 0, 0]);
+  for (const id of [
+    `${TRACE}.61.16000000000000001`,
+    "a",
+    "",
+    "0".repeat(32),
+    `${uuid}0`,
+    uuid.replaceAll("-", "_"),
+  ])
+    t.strictSame(sw8(id), NONE, id);
+  for (const header of [
+    "1",
+    "1-",
+    `1-${base64(uuid)}`,
+    `1-${base64(uuid)}=-x`,
+    `11-${base64(uuid)}-x`,
+    "1-!!!!-x",
+  ])
+    t.strictSame(trace({ sw8: header }), NONE, header);
+});
+
+t.test("each source outranks those behind it", async (t) => {
+  const ranked: [string, Record<string, string>][] = [
+    ["traceparent", { traceparent: `00-${"1".repeat(32)}-${SPAN}-01` }],
+    ["b3", { b3: `${"2".repeat(32)}-${SPAN}-1` }],
+    ["b3", { "x-b3-traceid": "3".repeat(32), "x-b3-spanid": SPAN }],
+    ["attribute", { trace_id: "4".repeat(32) }],
+    ["datadog", { "x-datadog-trace-id": "5" }],
+    ["datadog", { b3_or_datadog_trace_id: "6" }],
+    ["xray", { "x-amzn-trace-id": `Root=1-${"7".repeat(8)}-${"7".repeat(24)}` }],
+    ["cloud_trace", { "x-cloud-trace-context": "8".repeat(32) }],
+    ["sw8", { sw8: `1-${Buffer.from("9".repeat(32)).toString("base64")}-x` }],
+    ["none", { request_id: "a".repeat(32) }],
+  ];
+  for (let i = 0; i < ranked.length; i++) {
+    const values = Object.assign({}, ...ranked.slice(i).map(([, one]) => one)) as Record<
+      string,
+      string
+    >;
+    const id = String(i + 1);
+    const [source, traceId] = trace(values);
+    t.equal(source, ranked[i]![0], `number ${id}`);
+    if (source !== "none") t.match(traceId, new RegExp(`^0*${id}+$`), `number ${id}`);
+  }
+});
+
+t.test("flags beside an attribute's ID are the trace's", async (t) => {
+  t.strictSame(trace({ trace_id: TRACE, trace_flags: "01" }), [
+    "attribute",
+    TRACE,
+    undefined,
+    1,
+    1,
+  ]);
+  t.strictSame(trace({ traceId: TRACE, traceFlags: "00" }), ["attribute", TRACE, undefined, 0, 0]);
+  t.strictSame(trace({ trace_id: TRACE, trace_flags: "1" }), [
+    "attribute",
+    TRACE,
+    undefined,
+    0,
+    -1,
+  ]);
+  t.strictSame(trace({ trace_flags: "01" }), NONE);
+});
+
+t.test(
+  "an ID of the record and its headers in any bytes: valid or none, and never another's",
+  async () => {
+    const keys = [
+      "traceparent",
+      "b3",
+      "x-b3-traceid",
+      "x-b3-spanid",
+      "trace_id",
+      "span_id",
+      "trace_flags",
+      "x-datadog-trace-id",
+      "x-datadog-parent-id",
+      "x-datadog-tags",
+      "x-datadog-sampling-priority",
+      "b3_or_datadog_trace_id",
+      "x-amzn-trace-id",
+      "x-cloud-trace-context",
+      "sw8",
+    ];
+    const piece = fc.oneof(
+      fc.constantFrom(
+        "-",
+        "/",
+        ";",
+        "=",
+        "Root=",
+        "1-",
+        "00-",
+        ";o=1",
+        "_dd.p.tid=",
+        TRACE,
+        SPAN,
+        "0".repeat(16),
+        "9".repeat(20),
+        "MDAw",
+        "====",
+      ),
+      fc.string({ unit: "binary", maxLength: 4 }),
+    );
+    const value = fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join(""));
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...keys), value), (values) => {
+        const [source, traceId, spanId] = trace(values);
+        return (
+          (traceId === undefined) === (source === "none") &&
+          (traceId === undefined || /^(?!0{32})[0-9a-f]{32}$/.test(String(traceId))) &&
+          (spanId === undefined || /^(?!0{16})[0-9a-f]{16}$/.test(String(spanId)))
+        );
+      }),
+      { numRuns: 3000 },
+    );
+  },
+);
 
 t.test("the digit that Envoy packs into x-request-id hints at sampling", async (t) => {
   const hint = (requestId: string): unknown => trace({ request_id: requestId })[4];

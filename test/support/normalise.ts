@@ -137,6 +137,11 @@ function logAttributes(
     if (draft.taken[i] === TAKEN.rewritten)
       map.push([key, text(draft.scratch, draft.rewrittenStart[i]!, draft.rewrittenEnd[i]!)]);
   }
+  for (let i = 0; i < draft.remarkCount; i++)
+    map.push([
+      text(draft.constants, draft.remarkKeyStart[i]!, draft.remarkKeyEnd[i]!),
+      text(draft.constants, draft.remarkStart[i]!, draft.remarkEnd[i]!),
+    ]);
   return map.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
