@@ -3,6 +3,7 @@ import { KINDS } from "./core/kinds.ts";
 import type { Logger } from "./core/logger.ts";
 import { ROW_PREFIX_LENGTH } from "./core/rows.ts";
 import { findingIntervalMs, type Correlator } from "./correlate/correlator.ts";
+import { findIdentityConflicts, noteIdentityConflicts } from "./correlate/identity-conflicts.ts";
 import type { FindingLedger } from "./correlate/ledger.ts";
 import { readFindingRow } from "./correlate/own-rows.ts";
 import { SPAN_KEYS } from "./correlate/proxy-spans.ts";
@@ -53,9 +54,13 @@ export async function recoverCorrelation(options: CorrelationRecovery): Promise<
   return newestNs;
 }
 
-/** What a frame says of rejected and cut records, and what findings of them it holds. */
+/** What a frame says of rejected and cut records and of contradictions in its rows, and what findings of them it holds. */
 export function replayFrame(ledger: FindingLedger, frame: Frame): void {
   noteRequest(ledger, frame);
+  noteIdentityConflicts(ledger, findIdentityConflicts(frame), {
+    firstIndex: frame.firstIndex,
+    receivedAtNs: frame.meta.receivedAtNs,
+  });
   for (const { kind, count, bytes, offsets } of frame.sections) {
     if (kind !== KINDS.finding) continue;
     for (let i = 0; i < count; i++) {

@@ -3,6 +3,7 @@ import { MeshproofError } from "./core/errors.ts";
 import { KINDS, type Kind } from "./core/kinds.ts";
 import type { RowSection } from "./core/rows.ts";
 import { Cursor, WireError } from "./core/wire.ts";
+import { type FoundConflicts, IdentityConflicts } from "./correlate/identity-conflicts.ts";
 import { ValueRange } from "./decode/any-value.ts";
 import { type Envelope, indexRequest, readScope } from "./decode/envelope.ts";
 import { readLogRecord } from "./decode/logs.ts";
@@ -42,6 +43,8 @@ export interface EncodedRequest {
   readonly message: string;
   /** Records whose values had to be cut. */
   readonly cut: number;
+  /** Access records whose sources contradict each other on who called. */
+  readonly conflicts: FoundConflicts;
   /** Access records by dialect. */
   readonly dialects: ReadonlyMap<string, number>;
 }
@@ -60,6 +63,7 @@ class Workspace {
   readonly cursor = new Cursor();
   readonly value = new ValueRange();
   readonly values = new ValueWriter();
+  readonly conflicts = new IdentityConflicts();
   readonly scope = new ScopeView();
   readonly logs: SectionBuilder;
   readonly access: SectionBuilder;
@@ -129,6 +133,7 @@ export class RequestEncoder {
       space.logs.reset();
       space.access.reset();
       space.spans.reset();
+      space.conflicts.take();
       this.#idle.push(space);
     }
   }
@@ -219,6 +224,9 @@ export class RequestEncoder {
         section.replaceRow(cutRow(TABLE_OF_KIND.get(section.kind)!, section.row, maxRecordBytes));
         cut++;
       }
+      // Access records come first among the rows of a request, so that their places are those in their section.
+      if (section === access && normaliser.draft.mayHaveConflict)
+        space.conflicts.look(access.row, access.count);
       section.close();
       if (section === access) dialectCount++;
       if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
@@ -232,7 +240,7 @@ export class RequestEncoder {
       .filter((builder) => builder.count > 0)
       .map((builder) => builder.take());
     addCount(dialects, dialect, dialectCount);
-    return { sections, rejected, message, cut, dialects };
+    return { sections, rejected, message, cut, conflicts: space.conflicts.take(), dialects };
   }
 }
 

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { ExportResult, OtlpConsumer, OtlpRequest, Signal } from "./core/consumer.ts";
 import { countRows, type RowSection } from "./core/rows.ts";
+import { noteIdentityConflicts } from "./correlate/identity-conflicts.ts";
 import type { FindingLedger } from "./correlate/ledger.ts";
 import { noteRequest } from "./correlation.ts";
 import { transcodeLogs, transcodeTraces } from "./decode/json.ts";
@@ -84,7 +85,7 @@ export class Pipeline implements OtlpConsumer {
       senderAuth: sender.auth,
       retentionClass: DEFAULT_RETENTION_CLASS,
     });
-    const { sections, rejected, message, cut, dialects } = encoded;
+    const { sections, rejected, message, cut, conflicts, dialects } = encoded;
     observer.decoded(signal, (performance.now() - started) / 1000);
     // Also without a row: what was rejected must not be forgotten by a crash before its finding is sealed.
     if (sections.length > 0 || rejected > 0) {
@@ -92,6 +93,7 @@ export class Pipeline implements OtlpConsumer {
       const { placed, durable } = journal.append({ sections }, meta);
       await durable;
       noteRequest(ledger, { ...placed, meta });
+      noteIdentityConflicts(ledger, conflicts, { firstIndex: placed.firstIndex, receivedAtNs });
     }
     observer.accepted(signal, countRows({ sections }), rejected, dialects);
     return { rejected, message };

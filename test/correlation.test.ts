@@ -155,6 +155,71 @@ t.test("rejected and cut records are found again after a crash, exactly", async 
   await run.journal.close();
 });
 
+/** An access record of `workload` whose certificate and policy engine name these peers. */
+function access(workload: string, certified: string, seen: string): LogInput {
+  return {
+    attributes: [
+      ["method", "GET"],
+      ["path", "/"],
+      ["response_code", "200"],
+      ["response_flags", "-"],
+      ["upstream_cluster", "inbound|8080||"],
+      ["destination_workload", workload],
+      ["downstream_peer_uri_san", certified],
+      ["peer_principal", seen],
+    ],
+  };
+}
+
+t.test(
+  "contradicting identities are found by the rows alone, before and after a crash",
+  async (t) => {
+    const fileSystem = new MemoryFileSystem();
+    let run = await open(t, fileSystem);
+    const web = "spiffe://cluster.local/ns/web/sa/frontend";
+    const edge = "spiffe://cluster.local/ns/edge/sa/gateway";
+    const agrees = access("orders", web, web);
+    const contradicts = access("orders", web, edge);
+    await post(run, [GOOD, agrees], "gateway", MINUTE_NS);
+    await post(run, [agrees, contradicts, GOOD, contradicts, BAD], "gateway", MINUTE_NS + 1n);
+    await post(run, [access("stock", edge, web)], "gateway", MINUTE_NS + 2n);
+    const many = Array<LogInput>(150).fill(access("bulk", edge, web));
+    await post(run, many, "gateway", MINUTE_NS + 60_000_000_000n);
+    const expected = [
+      "identity_conflict bulk 1 150",
+      "identity_conflict orders 0 2",
+      "identity_conflict stock 0 1",
+      "rejected_record gateway 0 1",
+    ];
+    const evidence = (): number[][] => {
+      const taken = run.ledger.take(Infinity);
+      run.ledger.restore(taken);
+      return ["orders", "stock", "bulk"].map(
+        (name) => taken.find(({ subject }) => subject === name)!.evidence,
+      );
+    };
+    t.same(openFindings(run), expected);
+    // Of a request the access records come first: agrees at 2, then the two that contradict.
+    const leaves = [[3, 4], [6], Array.from({ length: 100 }, (_, i) => 7 + i)];
+    t.same(evidence(), leaves);
+    for (let i = 0; i < 2; i++) {
+      await run.journal.close();
+      run = await open(t, fileSystem);
+      t.same(openFindings(run), expected);
+      t.same(evidence(), leaves);
+    }
+
+    const taken = run.ledger.take(Infinity).filter(({ subject }) => subject === "orders");
+    t.equal(taken[0]!.reason, "policy_engine", "it says which source");
+    const seal = findingSection(LOG_ID, findingRecords(taken));
+    await run.journal.append({ sections: [seal] }, internalMeta(MINUTE_NS)).durable;
+    await run.journal.close();
+    run = await open(t, fileSystem);
+    t.same(openFindings(run), expected.toSpliced(1, 1), "what is sealed is not found again");
+    await run.journal.close();
+  },
+);
+
 t.test("what an open finding rests on stays in the journal", async (t) => {
   const fileSystem = new MemoryFileSystem();
   let run = await open(t, fileSystem);

@@ -618,6 +618,7 @@ t.test("an empty request has no rows", async (t) => {
     rejected: 0,
     message: "",
     cut: 0,
+    conflicts: new Map(),
     dialects: new Map(),
   });
   t.same(

@@ -6,7 +6,7 @@ export const FINDING_INTERVAL_MS = 60_000;
 /** A request that was received at the end of an interval may be durable a little later. */
 export const IN_FLIGHT_MS = 2_000;
 /** A finding names at most this many records. */
-const MAX_EVIDENCE = 100;
+export const MAX_EVIDENCE = 100;
 /** Open findings; what comes beyond is counted under one subject, so that a sender who changes names cannot fill memory. */
 const MAX_OPEN = 10_000;
 const OTHER_SUBJECTS = "others";

@@ -133,6 +133,37 @@ t.test(
   },
 );
 
+t.test(
+  "what we say of a record stands among its attributes, in the order of the keys",
+  async (t) => {
+    const names = { downstream_peer_uri_san: "spiffe://A/ns/a/sa/b", source_namespace: "c" };
+    for (const [before, behind] of [
+      ["alpha", "zebra"],
+      ["meshproof", "meshproof.z"],
+    ] as const) {
+      const { sections, conflicts } = await encoder.encode(
+        "logs",
+        envoyRequest("n", { ...names, [behind]: "1", [before]: "2" }),
+        RECEIVED,
+      );
+      t.equal(conflicts.size, 1);
+      const row = actualRows(sections[0])[0]!;
+      t.same(
+        row["LogAttributes"],
+        [
+          [before, "2"],
+          ["meshproof.identity_conflict", "source_namespace"],
+          ["meshproof.lenient_spiffe_id", "PeerPrincipal"],
+          ...[
+            ["source_namespace", "c"],
+            [behind, "1"],
+          ].sort(),
+        ].sort(),
+      );
+    }
+  },
+);
+
 /** An access record as Envoy sends it, under its labels or those of somebody else. */
 function envoyRequest(node: string, values: Record<string, string>, count = 1): Buffer {
   const attributes = Object.entries({

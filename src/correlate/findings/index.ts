@@ -2,6 +2,7 @@ import clockJump from "./clock-jump.ts";
 import correlationOverflow from "./correlation-overflow.ts";
 import type { FindingDefinition } from "./define.ts";
 import expiryRefused from "./expiry-refused.ts";
+import identityConflict from "./identity-conflict.ts";
 import integrityBroken from "./integrity-broken.ts";
 import quarantined from "./quarantined.ts";
 import refusedBatch from "./refused-batch.ts";
@@ -16,6 +17,7 @@ export const FINDINGS = {
   clock_jump: clockJump,
   correlation_overflow: correlationOverflow,
   expiry_refused: expiryRefused,
+  identity_conflict: identityConflict,
   integrity_broken: integrityBroken,
   quarantined,
   refused_batch: refusedBatch,
