@@ -305,6 +305,7 @@ async function build(
       queryParameters: normalise.redact.query_parameters,
       headers: normalise.redact.headers,
     },
+    trustedHops: normalise.trusted_hops,
   });
   const encoder = new RequestEncoder({
     logId,

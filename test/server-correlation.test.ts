@@ -22,7 +22,7 @@ const skip = whyNoEngine();
 
 /** A short window; a small journal, which soon lets go of what is sealed and stored. */
 const CONFIG = `receivers: { otlp: { protocols: { http: { max_request_body_size: 1MiB } } } }
-processors: { correlate: { window: 6s }, seal: { checkpoint_interval: 200ms } }
+processors: { normalise: { trusted_hops: 1 }, correlate: { window: 6s }, seal: { checkpoint_interval: 200ms } }
 exporters: { clickhouse: { batch: { timeout: 100ms } } }
 storage: { max_size: 4MiB }
 `;
@@ -65,6 +65,13 @@ function routerSpan(i: number): SpanInput {
       ["upstream_cluster", "outbound|8080||payment.shop.svc.cluster.local"],
     ],
   };
+}
+
+/** A record whose trusted hop names another peer than the certificate does. */
+function contradicting(): LogInput {
+  const log = envoyLog(8_001);
+  const xfcc = "URI=spiffe://cluster.local/ns/edge/sa/gateway";
+  return { ...log, attributes: [...log.attributes!, ["x_forwarded_client_cert", xfcc]] };
 }
 
 function range<T>(from: number, count: number, make: (i: number) => T): T[] {
@@ -125,6 +132,7 @@ t.test("records and spans are linked over a kill, and blind spots found", { skip
   });
 
   await t.test("also when it is killed between the two", async (t) => {
+    await sendLogs(server, [contradicting()]);
     await sendSpans(server, range(2 * PAIRS, PAIRS, proxySpan), "orders");
     await server.kill();
     server = await ServerProcess.start(directory, CONFIG);
@@ -185,7 +193,7 @@ t.test("records and spans are linked over a kill, and blind spots found", { skip
         integrity: "ok",
         completeness: "gaps",
         faults: [],
-        findings: { span_without_access: 1, rejected_record: 1 },
+        findings: { span_without_access: 1, rejected_record: 1, identity_conflict: 1 },
       },
     });
   });

@@ -114,6 +114,11 @@ const normalise = section("Turns log records into access records.", {
       "Request and response headers whose values are replaced.",
     ),
   }),
+  trusted_hops: option(
+    integer(0, 16),
+    0,
+    "How many elements of X-Forwarded-Client-Cert, counted from its end, were written by proxies that you trust. They name the peer where the proxy that logs authenticated nobody; by 0 none does.",
+  ),
   max_record_size: option(
     size(4 * KIB, "4KiB"),
     "1MiB",
