@@ -72,6 +72,11 @@ export function isEnvoyShape(plan: ShapePlan, traits: ScopeTraits): boolean {
 
 /** Which mesh's Envoy wrote the record, one of FAMILY. Asked for records of an Envoy's shape. */
 export function familyOf(reading: Reading): number {
+  if (reading.family < 0) reading.family = findFamily(reading);
+  return reading.family;
+}
+
+function findFamily(reading: Reading): number {
   const { plan, traits } = reading;
   if (traits.kuma || plan.namesKuma) return FAMILY.kuma;
   if (plan.namesGatewayPath || isGatewayRoute(reading)) return FAMILY.envoyGateway;
@@ -97,23 +102,27 @@ export function namesKuma(keys: ReadonlySet<string>): boolean {
 }
 
 function isGatewayRoute(reading: Reading): boolean {
-  for (const prefix of GATEWAY_ROUTES)
-    if (
-      reading.beginsWith(FIELD.route_name, prefix) ||
-      reading.beginsWith(FIELD.upstream_cluster, prefix)
-    )
-      return true;
-  return false;
+  return (
+    beginsWithAny(reading, FIELD.route_name, GATEWAY_ROUTES) ||
+    beginsWithAny(reading, FIELD.upstream_cluster, GATEWAY_ROUTES)
+  );
 }
 
 function isConsul(reading: Reading): boolean {
-  for (const local of CONSUL_LOCAL) if (reading.is(FIELD.upstream_cluster, local)) return true;
   return (
+    beginsWithAny(reading, FIELD.upstream_cluster, CONSUL_LOCAL) ||
     reading.endsWith(FIELD.upstream_cluster, CONSUL_DOMAIN) ||
     reading.endsWith(FIELD.requested_server_name, CONSUL_DOMAIN) ||
     holds(reading, FIELD.response_code_details, CONSUL_POLICY) ||
     holds(reading, FIELD.connection_termination_details, CONSUL_POLICY)
   );
+}
+
+function beginsWithAny(reading: Reading, field: number, prefixes: readonly Uint8Array[]): boolean {
+  if (!reading.has(field)) return false;
+  for (let i = 0; i < prefixes.length; i++)
+    if (reading.beginsWith(field, prefixes[i]!)) return true;
+  return false;
 }
 
 function holds(reading: Reading, field: number, text: Uint8Array): boolean {

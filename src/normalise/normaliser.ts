@@ -107,13 +107,20 @@ export class Normaliser {
     return true;
   }
 
-  /** Is the record some dialect's by its attributes? */
+  /** Is the record some dialect's by its attributes? The one that claimed the last of this shape is asked first: no two claim one record. */
   #claim(view: LogView, shape: KeyShape, traits: ScopeTraits, bodyFrom: number): boolean {
-    const candidates = this.#planOf(shape).candidates(this.#dialects, traits);
+    const plan = this.#planOf(shape);
+    const candidates = plan.candidates(this.#dialects, traits);
     for (let i = 0; i < candidates.length; i++) {
       const dialect = candidates[i]!;
-      this.#read(view, shape, traits, dialect, bodyFrom);
+      // Dialects with the same words for these keys share what was read.
+      if (i > 0 && plan.fieldsOf(dialect) === this.#reading.fields) this.#reading.dialect = dialect;
+      else this.#read(view, shape, traits, dialect, bodyFrom);
       if (dialect.accepts !== undefined && !dialect.accepts(this.#reading)) continue;
+      if (i > 0) {
+        candidates.copyWithin(1, 0, i);
+        candidates[0] = dialect;
+      }
       this.#mapColumns(dialect);
       return true;
     }

@@ -62,6 +62,8 @@ export class Reading {
   fields!: Uint8Array;
   /** The first attribute that stood in the body; the record's own come before it. As many as there are attributes when the body was not read. */
   bodyFrom = 0;
+  /** Which mesh's Envoy wrote the record: one of FAMILY, or -1 while nobody has asked (see envoy-family.ts). */
+  family = -1;
   /** Something of the record could not be read as what it should be: ParseStatus will be partial. */
   partial = false;
 
@@ -106,6 +108,7 @@ export class Reading {
     this.dialect = dialect;
     this.fields = plan.fieldsOf(dialect);
     this.bodyFrom = bodyFrom;
+    this.family = -1;
     this.partial = false;
     this.#holder.fill(ABSENT);
     this.draft.reset(view);

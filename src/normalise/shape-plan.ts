@@ -15,7 +15,7 @@ const FILE_KEYS: ReadonlySet<string> = new Set([
   "log.iostream",
   "logtag",
 ]);
-const NONE: readonly Dialect[] = [];
+const NONE: Dialect[] = [];
 /** Fields that say where a record comes from: they stand beside logs of all kinds. */
 const SOURCE_FIELDS: ReadonlySet<number> = new Set([
   FIELD.mesh_id,
@@ -54,10 +54,10 @@ export class ShapePlan {
   readonly #kinds: string[] = [];
   /** Fields in the words of a dialect that has its own. */
   readonly #ownFields = new Map<Dialect, Uint8Array>();
-  readonly #dialects: (readonly Dialect[])[] = [];
+  readonly #dialects: Dialect[][] = [];
   /** What was asked for last, and the answer: the records of a scope come one after the other. */
   #lastTraits: ScopeTraits | undefined;
-  #lastAnswer: readonly Dialect[] = NONE;
+  #lastAnswer: Dialect[] = NONE;
 
   constructor(owner: object, shape: KeyShape, redactor: Redactor) {
     this.owner = owner;
@@ -92,8 +92,8 @@ export class ShapePlan {
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
 
-  /** The dialects that may claim records of this shape under these traits. */
-  candidates(dialects: readonly Dialect[], traits: ScopeTraits): readonly Dialect[] {
+  /** The dialects that may claim records of this shape under these traits, in any order; the caller may put them into another. */
+  candidates(dialects: readonly Dialect[], traits: ScopeTraits): Dialect[] {
     if (traits !== this.#lastTraits) {
       this.#lastAnswer = this.#decide(dialects, traits);
       this.#lastTraits = traits;
@@ -113,11 +113,12 @@ export class ShapePlan {
       if (name === undefined) return sharedKeys ? this.fields[i]! : 0;
       return name === null ? 0 : FIELD[name];
     });
-    this.#ownFields.set(dialect, fields);
-    return fields;
+    const isOwn = fields.some((field, i) => field !== this.fields[i]);
+    this.#ownFields.set(dialect, isOwn ? fields : this.fields);
+    return isOwn ? fields : this.fields;
   }
 
-  #decide(dialects: readonly Dialect[], traits: ScopeTraits): readonly Dialect[] {
+  #decide(dialects: readonly Dialect[], traits: ScopeTraits): Dialect[] {
     const before = this.#kinds.indexOf(traits.kind);
     if (before >= 0) return this.#dialects[before]!;
     const found = dialects.filter((dialect) => dialect.matches?.(this, traits) === true);
