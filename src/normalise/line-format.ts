@@ -8,9 +8,19 @@ import type { ScopeTraits } from "./scope-traits.ts";
 /**
  * What a field of a line may hold. `free` fields are whatever a client sent: they may hold anything, the text that follows them in the format included.
  * All others end where the text that follows them first stands, and hold only what their class allows:
- * `number` digits or a dash, `word` neither blanks nor quotation marks, `maybe` a word or nothing at all, `text` no quotation marks, `nested` no blanks but inside brackets and braces.
+ * `number` digits or a dash, `word` neither blanks nor quotation marks, `maybe` a word or nothing at all, `address` an address with or without a port, `text` no quotation marks, `nested` no blanks but inside brackets and braces.
  */
-const CLASSES = ["free", "number", "word", "maybe", "text", "nested", "time", "flags"] as const;
+const CLASSES = [
+  "free",
+  "number",
+  "word",
+  "maybe",
+  "address",
+  "text",
+  "nested",
+  "time",
+  "flags",
+] as const;
 export type FieldClass = (typeof CLASSES)[number];
 
 /** Longest value of a field that is not free. Together with the fixed number of fields it keeps reading linear in the line. */
@@ -70,6 +80,7 @@ const ALLOWED: Readonly<Record<FieldClass, (c: number) => boolean>> = {
   number: (c) => isDigit(c) || c === CHAR.dot || c === CHAR.minus,
   word: (c) => c > CHAR.space && c !== CHAR.quote,
   maybe: (c) => c > CHAR.space && c !== CHAR.quote,
+  address: (c) => /[0-9A-Fa-f.:[\]-]/.test(String.fromCharCode(c)),
   text: (c) => c !== CHAR.quote,
   nested: (c) => c !== CHAR.space && c !== CHAR.quote,
   flags: (c) => /[A-Za-z0-9,_-]/.test(String.fromCharCode(c)),

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import t from "tap";
+import { Expansion } from "../../src/normalise/expansion.ts";
+import { LINE } from "../../src/normalise/line.ts";
 import { DIALECTS } from "../../src/normalise/load-dialects.ts";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { ShapeCache } from "../../src/records/key-shape.ts";
@@ -76,6 +78,28 @@ t.test("the order of the dialects does not matter: no two claim one record", asy
         `${dialect}/${name}, ${first.name} first`,
       );
     }
+  }
+});
+
+t.test("no two formats read one line wholly, so that any may be tried first", async (t) => {
+  const readers = DIALECTS.flatMap(({ name, lines = [] }) =>
+    lines.map((reader, i) => ({ name: `${name} ${i}`, reader })),
+  );
+  const traits = new Normaliser({ redact: REDACT }).scope(readRecord({ record: {} }).scope);
+  for (const { dialect, name, input } of fixtures) {
+    const line = (input.record as { body?: { stringValue?: string } }).body?.stringValue?.trim();
+    if (line === undefined || line === "") continue;
+    const whole = readers.filter(({ reader }) => {
+      const into = new Expansion();
+      into.begin(readRecord({ record: {} }).view);
+      const start = into.append(Buffer.from(line), 0, Buffer.byteLength(line));
+      const first = into.bytes[start]!;
+      return (
+        reader.firstBytes[first] === 1 &&
+        reader.read(into, start, into.length, traits) === LINE.full
+      );
+    });
+    t.ok(whole.length <= 1, `${dialect}/${name}: ${whole.map((one) => one.name).join(", ")}`);
   }
 });
 

@@ -10,6 +10,7 @@ const ROUTE =
   "%UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME%";
 const FAILURE = '"%UPSTREAM_TRANSPORT_FAILURE_REASON%"';
 const MIXER = '"%DYNAMIC_METADATA(istio.mixer:status)%"';
+const classes = { "DYNAMIC_METADATA(istio.mixer:status)": "text" } as const;
 
 /**
  * Istio's default text line, of all versions, as the body of a log record, alone or with labels as attributes; the line outranks the labels. A line of another format that begins or ends as these
@@ -27,9 +28,9 @@ export default defineDialect({
     ),
     // 1.8; 1.3 to 1.7 with what Mixer said; 1.2 without a route; 1.0 and 1.1 without the failure.
     new LineFormat(`${REQUEST} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`),
-    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`),
-    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE}`),
-    new LineFormat(`${REQUEST} ${MIXER} ${BYTES} ${ROUTE}`),
+    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`, { classes }),
+    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE}`, { classes }),
+    new LineFormat(`${REQUEST} ${MIXER} ${BYTES} ${ROUTE}`, { classes }),
   ],
   finish: phaseByDuration,
 });

@@ -46,7 +46,9 @@ export default defineDialect({
       `[%START_TIME%] %KUMA_SOURCE_ADDRESS%(%KUMA_SOURCE_SERVICE%)->%UPSTREAM_HOST%(%KUMA_DESTINATION_SERVICE%) ${TRANSFER}`,
       { classes },
     ),
-    new LineFormat(`[%START_TIME%] %DOWNSTREAM_REMOTE_ADDRESS%->%UPSTREAM_HOST% ${TRANSFER}`),
+    new LineFormat(`[%START_TIME%] %DOWNSTREAM_REMOTE_ADDRESS%->%UPSTREAM_HOST% ${TRANSFER}`, {
+      classes: { DOWNSTREAM_REMOTE_ADDRESS: "address", UPSTREAM_HOST: "address" },
+    }),
   ],
   keys: {
     KUMA_MESH: "mesh_id",
