@@ -133,6 +133,12 @@ export class BodyReader {
     this.status = status;
   }
 
+  /** Where the line in a body of text stands: without its line break, and behind what a container runtime put in front of it. */
+  lineIn(view: LogView): { readonly start: number; readonly end: number } {
+    this.#findLine(view.buffer, view.bodyStart, view.bodyEnd);
+    return { start: this.#lineStart, end: this.#lineEnd };
+  }
+
   #readWith(view: LogView, start: number, end: number, traits: ScopeTraits): Dialect | undefined {
     const into = this.expansion;
     // The attributes come first, so that what the line says outranks them; but most lines are nobody's, so they are copied last.
