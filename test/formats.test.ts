@@ -220,6 +220,28 @@ t.test("a format outranks the dialects that would claim the record", async (t) =
     "name: two\nwhen: [page]\nkeys: { page: Path }",
   );
   t.match(normalise(first, { record }), { Dialect: "one" }, "of two formats the first counts");
+  const { body: _, ...rest } = record;
+  t.match(
+    ["two", "one"].map((_, i) =>
+      normalise(first, {
+        record: {
+          ...rest,
+          attributes: attributes(i === 0 ? { page: "/" } : { page: "/", team: "" }),
+        },
+      }),
+    ),
+    [{ Dialect: "two" }, { Dialect: "one" }],
+    "whichever claimed the one before",
+  );
+  const lines = normaliserOf(
+    t,
+    "name: narrow\nline: '%METHOD% %PATH% %RESPONSE_CODE%'",
+    "name: wide\nline: '%METHOD% %PATH% %any%'",
+  );
+  t.same(
+    ["GET / 200", "GET / x", "GET / 200"].map((text) => ofBody(lines, text)!["Dialect"]),
+    ["narrow", "wide", "narrow"],
+  );
 });
 
 t.test("set gives what no key of the record says, above the resource", async (t) => {

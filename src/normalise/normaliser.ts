@@ -29,6 +29,10 @@ interface Rank {
   readonly isOrdered: boolean;
 }
 
+function rankOf(dialects: readonly Dialect[], isOrdered: boolean): Rank {
+  return { dialects, bodies: new BodyReader(dialects, isOrdered), isOrdered };
+}
+
 export interface NormaliserOptions {
   readonly redact: RedactOptions;
   /**
@@ -67,10 +71,8 @@ export class Normaliser {
     this.#reading = new Reading(this.draft, this.#redactor);
     const { formats = [], dialects = DIALECTS } = options;
     this.#dialects = [...formats, ...dialects];
-    const ours = { dialects, bodies: new BodyReader(dialects), isOrdered: false };
-    const own = { dialects: formats, bodies: new BodyReader(formats, true), isOrdered: true };
-    this.#ranks = formats.length === 0 ? [ours] : [own, ours];
-    this.#rank = this.#ranks[0]!;
+    this.#rank = rankOf(dialects, false);
+    this.#ranks = formats.length === 0 ? [this.#rank] : [rankOf(formats, true), this.#rank];
     this.#names = new Map(
       this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]),
     );
