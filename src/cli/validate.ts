@@ -1,4 +1,5 @@
 import { findRisks } from "../config/checks.ts";
+import { findFormatConflicts } from "../formats.ts";
 import { configHash, withoutSecrets } from "../config/hash.ts";
 import { configFiles, readConfig, type ConfigOption, type Context } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
@@ -8,7 +9,7 @@ export async function validate(
   options: ConfigOption & { json?: boolean },
   { output, ...context }: Context,
 ): Promise<ExitCode> {
-  const config = readConfig(options, { output, ...context });
+  const config = readConfig(options, { output, ...context }, findFormatConflicts);
   const risks = findRisks(config);
   if (options.json === true) {
     output.json({ hash: configHash(config), risks, config: withoutSecrets(config) });
