@@ -22,6 +22,7 @@ type Keys = { readonly [weight in keyof typeof WEIGHTS]?: readonly string[] };
  */
 export const KEYS: { readonly [field in FieldName]: Keys } = {
   start_time: { plain: ["start_time", "timestamp", "@timestamp", "time", "request_start_time"] },
+  end_time: {},
   duration: { plain: ["duration", "duration_ms", "total_duration", "total_duration_ms"] },
   duration_us: { plain: ["duration_us", "duration_micros"] },
   duration_ns: { plain: ["duration_ns", "duration_nanos", "event.duration"] },
@@ -42,6 +43,8 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
       "http.response.header.x-envoy-upstream-service-time",
     ],
   },
+  upstream_duration_ns: {},
+  upstream_response_time: { plain: ["upstream_response_time"] },
   access_log_type: { likely: ["access_log_type"] },
   request_id: { plain: ["request_id", "x-request-id", "guid:x-request-id"] },
   traceparent: { plain: ["traceparent"] },
@@ -254,9 +257,11 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
     ],
   },
   upstream_host: { likely: ["upstream_host", "upstream_address", "upstream_remote_address"] },
+  upstream_addr: { plain: ["upstream_addr"] },
   upstream_local_address: { likely: ["upstream_local_address"] },
   route_name: { likely: ["route_name"] },
   virtual_cluster_name: { sure: ["virtual_cluster_name"] },
+  request_line: {},
   protocol: { plain: ["protocol", "network.protocol.name", "http.protocol", "request_protocol"] },
   protocol_version: { plain: ["network.protocol.version", "http.flavor"] },
   application_protocol: {},
@@ -297,6 +302,7 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
   reason: {},
   policy: {},
   engine: {},
+  response_source: {},
   response_code: {
     plain: [
       "response_code",
@@ -306,6 +312,7 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
       "response_status",
     ],
   },
+  upstream_status: { plain: ["upstream_status"] },
   response_code_details: { sure: ["response_code_details"] },
   connection_termination_details: { sure: ["connection_termination_details"] },
   response_flags: { sure: ["response_flags"] },
@@ -332,6 +339,7 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
   message: {},
   connection_id: { plain: ["connection_id"] },
   attempts: { likely: ["upstream_request_attempt_count", "x-envoy-attempt-count"] },
+  retries: {},
   cluster_name: {},
   mesh_id: { plain: ["mesh_id", "istio.mesh_id"] },
   node_id: { plain: ["node_id", "node.id"] },

@@ -19,6 +19,10 @@ const TIME_KEY = ascii("log.time");
 /** Members of a JSON text that hold a proxy's own line: Docker's json-file driver and Fluent Bit, Kuma's TCP backend, loggers of all kinds. */
 const LINE_KEYS = [ascii("log"), ascii("message"), ascii("msg")] as const;
 
+const NO_LINE = -1;
+/** How lines with the same first byte end: with anything, or, of all formats that begin so, with a byte that is known. */
+const ENDS = { any: 1, known: 2 } as const;
+
 interface KnownLine {
   readonly dialect: Dialect;
   readonly reader: LineReader;
@@ -32,10 +36,13 @@ export class BodyReader {
   /** The first attribute of the expansion that stood in the body; as many as there are when none did. */
   bodyFrom = 0;
   readonly #lines: readonly KnownLine[];
-  /** 1 for each byte that a line of some dialect begins with. */
+  /** For each byte that a line of some dialect begins with: ENDS of such lines. */
   readonly #firstBytes = new Uint8Array(256);
+  /** 1 for each byte that lines of some format always end with. */
+  readonly #lastBytes = new Uint8Array(256);
   readonly #isOrdered: boolean;
-  #lastLine: KnownLine | undefined;
+  /** Position of the reader that took the last line. */
+  #lastLine = NO_LINE;
   readonly #json = new JsonMembers();
   readonly #list = new ListMembers();
   /** The line in the body, behind what a container runtime put in front of it; positions in the record. */
@@ -49,8 +56,12 @@ export class BodyReader {
     this.#lines = dialects.flatMap((dialect) =>
       (dialect.lines ?? []).map((reader) => ({ dialect, reader })),
     );
-    for (const { reader } of this.#lines)
-      reader.firstBytes.forEach((may, byte) => (this.#firstBytes[byte]! |= may));
+    for (const { reader } of this.#lines) {
+      const { firstBytes, lastByte } = reader;
+      const ends = lastByte === undefined ? ENDS.any : ENDS.known;
+      firstBytes.forEach((may, byte) => (this.#firstBytes[byte]! |= may * ends));
+      if (lastByte !== undefined) this.#lastBytes[lastByte] = 1;
+    }
   }
 
   /** The dialect whose line the body of text is; its fields stand in the expansion then, behind the record's own attributes. */
@@ -60,7 +71,10 @@ export class BodyReader {
       return undefined;
     this.#findLine(buffer, view.bodyStart, view.bodyEnd);
     const start = this.#lineStart;
-    if (start === this.#lineEnd || this.#firstBytes[buffer[start]!] === 0) return undefined;
+    if (start === this.#lineEnd) return undefined;
+    const ends = this.#firstBytes[buffer[start]!]!;
+    if (ends === 0 || (ends === ENDS.known && this.#lastBytes[buffer[this.#lineEnd - 1]!] === 0))
+      return undefined;
     const into = this.expansion;
     into.begin(view);
     const moved = into.view.bodyStart - view.bodyStart;
@@ -157,23 +171,27 @@ export class BodyReader {
     const into = this.expansion;
     const first = into.bytes[start]!;
     const { length } = into;
-    let partly: KnownLine | undefined;
-    for (let i = -1; i < this.#lines.length; i++) {
-      const line = i < 0 ? this.#lastLine : this.#lines[i]!;
-      if (line === undefined || line.reader.firstBytes[first] === 0) continue;
-      if (i >= 0 && line === this.#lastLine) continue;
-      const status = line.reader.read(into, start, end, traits);
+    const last = this.#lastLine;
+    let partly = NO_LINE;
+    for (let i = NO_LINE; i < this.#lines.length; i++) {
+      // Before the others the last one, which is not asked again.
+      const line = i === NO_LINE ? last : i === last ? NO_LINE : i;
+      if (line === NO_LINE) continue;
+      const { dialect, reader } = this.#lines[line]!;
+      if (reader.firstBytes[first] === 0) continue;
+      const status = reader.read(into, start, end, traits);
       if (status === LINE.full) {
         this.status = status;
         if (!this.#isOrdered) this.#lastLine = line;
-        return line.dialect;
+        return dialect;
       }
-      if (status === LINE.partial) partly ??= line;
+      if (status === LINE.partial && (partly === NO_LINE || line < partly)) partly = line;
       into.rewind(length, before);
     }
-    if (partly === undefined) return undefined;
-    this.status = partly.reader.read(into, start, end, traits);
-    return partly.dialect;
+    if (partly === NO_LINE) return undefined;
+    const { dialect, reader } = this.#lines[partly]!;
+    this.status = reader.read(into, start, end, traits);
+    return dialect;
   }
 
   /** The record's own attributes, lists among them taken apart. False when one could not be wholly. */

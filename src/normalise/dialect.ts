@@ -17,7 +17,10 @@ export interface Dialect {
   readonly source: string;
   /** Its text lines. A line that one of them reads is the dialect's; `matches` is not asked. */
   readonly lines?: readonly LineReader[];
-  /** What its keys mean, where that differs from attribute-keys.ts: the field of each, or null for a key that stays in LogAttributes. Keys are compared as they are. */
+  /**
+   * What its keys mean, where that differs from attribute-keys.ts: the field of each, or null for a key that stays in LogAttributes. Keys are compared as they are.
+   * Of several that a record has for one field, the first in this list counts.
+   */
   readonly keys?: Readonly<Record<string, FieldName | null>>;
   /** Do other keys mean what attribute-keys.ts says? Default true. */
   readonly sharedKeys?: boolean;
@@ -30,12 +33,18 @@ export interface Dialect {
   matches?(plan: ShapePlan, traits: ScopeTraits): boolean;
   /** Is the record, whose keys match, the dialect's by its values too? Asked for each record: no strings, no objects. */
   accepts?(reading: Reading): boolean;
-  /** Looks at the fields before columns are filled from them, and forgets those that say nothing. No strings, no objects. */
+  /** Claims only what no other dialect does. */
+  readonly isLastResort?: boolean;
+  /** Looks at the fields before columns are filled from them, and forgets those that say nothing or ignores those that say something else. No strings, no objects. */
   prepare?(reading: Reading): void;
   /** The record names the destination's workload whichever of the two sides wrote it: that is what the columns Local… say then. By default they do so only where a request comes in. */
   readonly namesBothSides?: boolean;
   /** The record's own time is the end of the request, not its start. */
   readonly timeIsEnd?: boolean;
+  /** The record's own time is when it was written, and nobody says whether at the end. */
+  readonly timeIsLine?: boolean;
+  /** A key says the start (`start_time`), whatever the record's own time is. */
+  readonly saysStart?: boolean;
   /** Fills the columns of the decision from the dialect's own signals, in place of Envoy's (see decision.ts). No strings, no objects. */
   decide?(reading: Reading): void;
   /** Fills columns in the dialect's own way, behind all other steps and before what is left is kept. No strings, no objects. */

@@ -1,4 +1,6 @@
+import { isUtf8 } from "node:buffer";
 import { CHAR, hexValue } from "./ascii.ts";
+import type { Expansion } from "./expansion.ts";
 
 const REPLACEMENT_CHARACTER = 0xfffd;
 const LOWER_U = 0x75;
@@ -58,6 +60,39 @@ export function appendUnescaped(into: Appendable, start: number, end: number): b
         appendUtf8(into, 0x1_0000 + ((unit & 0x3ff) << 10) + (low & 0x3ff));
       } else appendUtf8(into, isCharacter(unit) ? unit : REPLACEMENT_CHARACTER);
     }
+  }
+  return true;
+}
+
+/**
+ * Appends the bytes [start, end) of the expansion without nginx's escapes (`\x22`), which stand for single bytes. False when there is another escape, or when the bytes are
+ * no UTF-8: then what was appended means nothing, and the text as it stands says more.
+ */
+export function appendWithoutHexEscapes(into: Expansion, start: number, end: number): boolean {
+  const at = into.length;
+  into.reserve(end - start);
+  const { bytes } = into;
+  for (let p = start; p < end; p++) {
+    const c = bytes[p]!;
+    if (c !== CHAR.backslash) {
+      into.appendByte(c);
+      continue;
+    }
+    const byte = bytes[p + 1] === LOWER_X ? hexNumber(bytes, p + 2, p + 4, end) : -1;
+    if (byte < 0) return false;
+    into.appendByte(byte);
+    p += 3;
+  }
+  return isUtf8(into.bytes.subarray(at, into.length));
+}
+
+/** Appends the bytes [start, end) of the expansion with `\"` as `"`; a backslash in front of anything else is itself. */
+export function appendWithoutQuoteEscapes(into: Expansion, start: number, end: number): boolean {
+  into.reserve(end - start);
+  const { bytes } = into;
+  for (let p = start; p < end; p++) {
+    if (bytes[p] === CHAR.backslash && p + 1 < end && bytes[p + 1] === CHAR.quote) p++;
+    into.appendByte(bytes[p]!);
   }
   return true;
 }

@@ -10,9 +10,24 @@ import { PLACES } from "./redaction.ts";
  */
 export function finish(reading: Reading): void {
   reading.say(ACCESS.ParseStatus, reading.partial ? WORD.partial : WORD.full);
+  dropAbsent(reading);
   redactHeaders(reading);
   redactLeft(reading);
   if (!reading.bodyIsRead || reading.partial) keepBody(reading);
+}
+
+/** What a body has a name for and says nothing of is not worth a place. */
+function dropAbsent(reading: Reading): void {
+  const { draft, view } = reading;
+  const { count, valueStart, valueEnd, valueType } = view.attributes;
+  for (let i = reading.bodyFrom; i < count; i++) {
+    if (draft.taken[i] !== TAKEN.left) continue;
+    const isAbsent =
+      valueType[i] === VALUE_TYPES.string
+        ? valueStart[i] === valueEnd[i] || isDash(reading, valueStart[i]!, valueEnd[i]!)
+        : valueType[i] === VALUE_TYPES.none;
+    if (isAbsent) draft.taken[i] = TAKEN.taken;
+  }
 }
 
 /** Attributes whose keys name a configured header keep the key alone. */

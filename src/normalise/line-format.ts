@@ -1,14 +1,24 @@
-import { ascii, CHAR, isDigit } from "./ascii.ts";
+import { ascii, CHAR, indexOf, isDigit } from "./ascii.ts";
 import { findKey } from "./attribute-keys.ts";
 import type { Expansion } from "./expansion.ts";
 import { FIELD, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
 import { LINE, type LineReader } from "./line.ts";
+import {
+  endOfQuoted,
+  endsWithPort,
+  isInstant,
+  isCommonTime,
+  isInstantByte,
+  isWithinList,
+} from "./line-fields.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
 /**
  * What a field of a line may hold. `free` fields are whatever a client sent: they may hold anything, the text that follows them in the format included.
  * All others end where the text that follows them first stands, and hold only what their class allows:
- * `number` digits or a dash, `word` neither blanks nor quotation marks, `maybe` a word or nothing at all, `address` an address with or without a port, `text` no quotation marks, `nested` no blanks but inside brackets and braces.
+ * `number` digits or a dash, `word` neither blanks nor quotation marks, `maybe` a word or nothing at all, `address` an address with or without a port, `socket` a word that ends with a port,
+ * `text` no quotation marks, `unbracketed` no opening bracket either, `nested` no blanks but inside brackets and braces, `list` words with `, ` or ` : ` between, `quoted` a text in quotation marks or a bare dash,
+ * `instant` a time as in RFC 3339, `common_time` one as in the Common Log Format.
  */
 const CLASSES = [
   "free",
@@ -16,8 +26,14 @@ const CLASSES = [
   "word",
   "maybe",
   "address",
+  "socket",
   "text",
+  "unbracketed",
   "nested",
+  "list",
+  "quoted",
+  "instant",
+  "common_time",
   "time",
   "flags",
 ] as const;
@@ -30,6 +46,7 @@ const MAX_TIME = 64;
 /** Classes of fields that are not free text of a client; others are free in quotation marks and words without. */
 const CLASS_OF: Partial<Record<FieldName, FieldClass>> = {
   start_time: "time",
+  end_time: "time",
   method: "word",
   protocol: "word",
   authority: "word",
@@ -83,6 +100,12 @@ const ALLOWED: Readonly<Record<FieldClass, (c: number) => boolean>> = {
   address: (c) => /[0-9A-Fa-f.:[\]-]/.test(String.fromCharCode(c)),
   text: (c) => c !== CHAR.quote,
   nested: (c) => c !== CHAR.space && c !== CHAR.quote,
+  list: (c) => c > CHAR.space && c !== CHAR.quote,
+  unbracketed: (c) => c !== CHAR.quote && c !== CHAR.bracketOpen,
+  quoted: () => true,
+  instant: isInstantByte,
+  common_time: (c) => c >= CHAR.space && c !== CHAR.bracketClose,
+  socket: (c) => c > CHAR.space && c !== CHAR.quote,
   flags: (c) => /[A-Za-z0-9,_-]/.test(String.fromCharCode(c)),
 };
 const ALLOWED_BYTES = Object.fromEntries(
@@ -111,7 +134,7 @@ interface Anchor {
   readonly firstByte: number;
 }
 
-/** What a format is made of, as `%NAME%` and text between. */
+/** What a format is made of, as `%NAME%` and text between. Fields whose names begin with `_` become no attributes. */
 export interface LineFormatOptions {
   /** Class of a field, by its name in the format, where it is not what its meaning says. */
   readonly classes?: Readonly<Record<string, FieldClass>>;
@@ -119,6 +142,12 @@ export interface LineFormatOptions {
   readonly keys?: Readonly<Record<string, FieldName | null>>;
   /** A field of the format: a line that is read up to here but not to its end is the format's, in part. By default a line must fit the whole format. */
   readonly partialFrom?: string;
+  /** What the format reads is not all that the line says, so that the line counts as read in part. */
+  readonly isPart?: boolean;
+  /** What a line can begin with, where the format begins with a field. By default anything but a blank. */
+  readonly firstBytes?: string;
+  /** Appends a value without its escapes to the expansion; false leaves the value as it is. Asked about values with a backslash. */
+  readonly unescape?: (into: Expansion, start: number, end: number) => boolean;
 }
 
 /** The format cannot be compiled. `at` is where in it, counted from 0. */
@@ -146,6 +175,7 @@ interface ParsedField {
  */
 export class LineFormat implements LineReader {
   readonly firstBytes = new Uint8Array(256);
+  readonly lastByte: number | undefined;
   /** The format string. */
   readonly format: string;
   /** What it is made of: texts and fields. */
@@ -153,6 +183,10 @@ export class LineFormat implements LineReader {
   /** Names of the fields, in the order of the format. */
   readonly names: readonly string[];
   readonly #isUnknown: Uint8Array;
+  readonly #isSilent: Uint8Array;
+  /** What a line counts as that is read for sure. */
+  readonly #best: number;
+  readonly #unescape: LineFormatOptions["unescape"];
   readonly #anchors: readonly Anchor[] = [];
   /** Anchor `i` is followed by the free field `#freeFields[i]`; -1 behind the last anchor when it ends the format. */
   readonly #freeFields: readonly number[];
@@ -177,15 +211,25 @@ export class LineFormat implements LineReader {
   /** Throws: LineFormatError. */
   constructor(
     format: string,
-    { classes = {}, keys: own = {}, partialFrom }: LineFormatOptions = {},
+    {
+      classes = {},
+      keys: own = {},
+      partialFrom,
+      isPart = false,
+      firstBytes,
+      unescape,
+    }: LineFormatOptions = {},
   ) {
     this.format = format;
+    this.#best = isPart ? LINE.partial : LINE.full;
+    this.#unescape = unescape;
     const { parts, fields } = parseFormat(format, classes, own);
     this.parts = parts;
     this.names = fields.map(({ name }) => (Object.hasOwn(own, name) ? name : fieldName(name)));
     this.#isUnknown = Uint8Array.from(fields, ({ name }) =>
       fieldOf(name, own) === undefined ? 1 : 0,
     );
+    this.#isSilent = Uint8Array.from(fields, ({ name }) => (name.startsWith("_") ? 1 : 0));
     const { anchors, freeFields } = splitAtFreeFields(parts, fields);
     this.#anchors = anchors;
     this.#freeFields = freeFields;
@@ -204,7 +248,9 @@ export class LineFormat implements LineReader {
     this.#late = new Int32Array(anchors.length);
     this.#start = new Int32Array(fields.length);
     this.#end = new Int32Array(fields.length);
-    this.#noteFirstBytes();
+    this.#noteFirstBytes(firstBytes);
+    // Whatever is read in part may be cut off.
+    if (partialFrom === undefined) this.lastByte = parts.at(-1)!.text.at(-1);
   }
 
   read(into: Expansion, start: number, end: number, traits: ScopeTraits): number {
@@ -297,7 +343,7 @@ export class LineFormat implements LineReader {
     const isSure = this.#setPrefix(last + 1);
     const free = this.#freeFields[last]!;
     if (free >= 0 && this.#isSure(last)) this.#setField(free, this.#earlyEnd[last]!, this.#lineEnd);
-    return isSure ? LINE.full : LINE.partial;
+    return isSure ? this.#best : LINE.partial;
   }
 
   /** Fills what is certain of the first `count` anchors and the fields between them; true when all of it is. */
@@ -393,7 +439,10 @@ export class LineFormat implements LineReader {
       }
       const stop = scan(from, p, end, part);
       if (stop < 0 || (stop === p && !part.maySayNothing)) return -1;
-      if (isSetting) this.#setField(field, p, stop);
+      if (isSetting) {
+        const inside = part.class === "quoted" && stop - p > 1 ? 1 : 0;
+        this.#setField(field, p + inside, stop - inside);
+      }
       p = stop;
     }
     return p;
@@ -408,14 +457,24 @@ export class LineFormat implements LineReader {
       const end = this.#end[i]!;
       // A name that we know says by a dash that it is part of the format; any other says nothing.
       const isDash = end - start === 1 && into.bytes[start] === CHAR.minus;
-      if (start >= 0 && !(isDash && this.#isUnknown[i] === 1)) into.push(key, keyEnd, start, end);
+      if (start >= 0 && this.#isSilent[i] === 0 && !(isDash && this.#isUnknown[i] === 1))
+        this.#emitValue(into, key, keyEnd, start, end);
       key = keyEnd;
     }
   }
 
-  #noteFirstBytes(): void {
+  #emitValue(into: Expansion, key: number, keyEnd: number, start: number, end: number): void {
+    if (this.#unescape !== undefined && indexOf(into.bytes, CHAR.backslash, start, end) >= 0) {
+      const at = into.length;
+      if (this.#unescape(into, start, end)) return into.push(key, keyEnd, at, into.length);
+    }
+    into.push(key, keyEnd, start, end);
+  }
+
+  #noteFirstBytes(firstBytes: string | undefined): void {
     const { firstByte } = this.#anchors[0]!;
     if (firstByte >= 0) this.firstBytes[firstByte] = 1;
+    else if (firstBytes !== undefined) for (const c of ascii(firstBytes)) this.firstBytes[c] = 1;
     else this.firstBytes.fill(1, CHAR.space + 1);
   }
 }
@@ -424,6 +483,8 @@ export class LineFormat implements LineReader {
 export function scan(from: Uint8Array, p: number, end: number, part: Part): number {
   const { next, allowed } = part;
   const limit = Math.min(end, p + part.maxBytes);
+  if (part.class === "quoted") return endOfQuoted(from, p, limit);
+  const isList = part.class === "list";
   const first = next.length === 0 ? -1 : next[0]!;
   let i = p;
   if (part.class === "nested") {
@@ -438,13 +499,31 @@ export function scan(from: Uint8Array, p: number, end: number, part: Part): numb
   } else {
     for (; i < limit; i++) {
       const c = from[i]!;
-      if (c === first && standsAt(from, i, end, next)) break;
-      if (allowed[c] === 0) return -1;
+      const isBetween = isList && c === CHAR.space && isWithinList(from, p, i, end);
+      if (c === first && !isBetween && standsAt(from, i, end, next)) break;
+      if (allowed[c] === 0 && !isBetween) return -1;
     }
   }
   if (first < 0 ? i < end : i === limit) return -1;
-  if (part.class === "number" && !isNumber(from, p, i)) return -1;
-  return part.class === "flags" && !areFlags(from, p, i) ? -1 : i;
+  return fitsAsAWhole(from, p, i, part.class) ? i : -1;
+}
+
+/** Does the range, of bytes that the class allows, make one of its values? */
+function fitsAsAWhole(from: Uint8Array, start: number, end: number, name: FieldClass): boolean {
+  switch (name) {
+    case "number":
+      return isNumber(from, start, end);
+    case "flags":
+      return areFlags(from, start, end);
+    case "socket":
+      return endsWithPort(from, start, end);
+    case "instant":
+      return isInstant(from, start, end);
+    case "common_time":
+      return isCommonTime(from, start, end);
+    default:
+      return true;
+  }
 }
 
 function standsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): boolean {
@@ -514,11 +593,13 @@ function parseFormat(
       );
     }
     const isQuoted = text.endsWith('"') && trimmed[end + 1] === '"';
+    const isBracketed = text.endsWith("[") && trimmed[end + 1] === "]";
     flush();
     const fieldClass = Object.hasOwn(classes, name)
       ? classes[name]!
       : classOf(fieldOf(name, own), isQuoted);
-    parts.push(fieldPart(fields.length, fieldClass, isQuoted));
+    const maySayNothing = isQuoted || (isBracketed && fieldClass === "text");
+    parts.push(fieldPart(fields.length, fieldClass, maySayNothing));
     fields.push({ name, at: p });
     p = end + 1;
   }

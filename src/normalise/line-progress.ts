@@ -21,6 +21,12 @@ const CLASS_WORDS: Readonly<Record<FieldClass, string>> = {
   time: "a time",
   flags: "response flags or a dash",
   address: "an address",
+  socket: "no blanks, and a port at the end",
+  unbracketed: "neither quotation marks nor an opening bracket",
+  list: "words with commas or colons between",
+  quoted: "a text in quotation marks, or a dash",
+  instant: "a time such as 2026-11-22T20:20:28Z",
+  common_time: "a time such as 22/Nov/2026:20:20:28 +0000",
 };
 
 /** Where parts stand: how many of them, and where the last ends. */

@@ -8,6 +8,8 @@ export const LINE = { foreign: 0, partial: 1, full: 2 } as const;
 export interface LineReader {
   /** 1 for each byte that a line can begin with. Whatever begins otherwise is not asked about. */
   readonly firstBytes: Uint8Array;
+  /** The byte that every line ends with; undefined when there are several. */
+  readonly lastByte?: number | undefined;
   /**
    * Reads the line [start, end) of the expansion's own bytes, without its line break, and makes its fields attributes. Returns one of LINE; after LINE.foreign
    * what was added is forgotten.

@@ -103,16 +103,18 @@ export class Normaliser {
     const { bodies } = this.#rank;
     const line = bodies.readLine(view, traits);
     if (line !== undefined) return this.#claimLine(line, traits);
-    if (this.#claim(view, shape, traits, view.attributes.count)) return true;
-    if (!bodies.expand(view)) return false;
+    const own = view.attributes.count;
+    if (this.#claim(view, shape, traits, own, false)) return true;
+    if (!bodies.expand(view)) return this.#claim(view, shape, traits, own, true);
     const wrapped = bodies.readWrapped(traits);
     if (wrapped !== undefined) return this.#claimLine(wrapped, traits);
     const expanded = bodies.expansion.view;
-    return this.#claim(
-      expanded,
-      this.#shapes.find(expanded.buffer, expanded.attributes),
-      traits,
-      bodies.bodyFrom,
+    const found = this.#shapes.find(expanded.buffer, expanded.attributes);
+    const { bodyFrom } = bodies;
+    return (
+      this.#claim(expanded, found, traits, bodyFrom, false) ||
+      this.#claim(view, shape, traits, own, true) ||
+      this.#claim(expanded, found, traits, bodyFrom, true)
     );
   }
 
@@ -150,8 +152,17 @@ export class Normaliser {
     return true;
   }
 
-  /** Is the record some dialect's by its attributes? Of ours the one that claimed the last of this shape is asked first: no two claim one record. */
-  #claim(view: LogView, shape: KeyShape, traits: ScopeTraits, bodyFrom: number): boolean {
+  /**
+   * Is the record some dialect's by its attributes? Of ours the one that claimed the last of this shape is asked first: no two claim one record. Asked are those that are a last resort,
+   * or those that are not.
+   */
+  #claim(
+    view: LogView,
+    shape: KeyShape,
+    traits: ScopeTraits,
+    bodyFrom: number,
+    isLastResort: boolean,
+  ): boolean {
     const plan = this.#planOf(shape);
     const candidates = plan.candidates(this.#dialects, traits);
     const { dialects, isOrdered } = this.#rank;
@@ -159,6 +170,7 @@ export class Normaliser {
     let isRead = false;
     for (let i = 0; i < candidates.length; i++) {
       const dialect = candidates[i]!;
+      if ((dialect.isLastResort === true) !== isLastResort) continue;
       if (isOneOfTwo && !dialects.includes(dialect)) continue;
       // Dialects with the same words for these keys share what was read.
       if (isRead && plan.fieldsOf(dialect) === this.#reading.fields)
@@ -195,7 +207,7 @@ export class Normaliser {
     this.#claimedBy = dialect;
     this.draft.setConstant(ACCESS.Dialect, this.#names.get(dialect)!);
     dialect.prepare?.(reading);
-    mapTimes(reading, dialect.timeIsEnd === true);
+    mapTimes(reading);
     mapTrace(reading);
     mapResult(reading);
     mapRequest(reading);

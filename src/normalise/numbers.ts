@@ -90,7 +90,7 @@ function hasLetters(from: Uint8Array, start: number, end: number, letters: Uint8
   return i === letters.length;
 }
 
-function parseInteger(from: Uint8Array, start: number, end: number): number {
+export function parseInteger(from: Uint8Array, start: number, end: number): number {
   if (end - start > MAX_DIGITS) return NO_NUMBER;
   let value = 0;
   for (let i = start; i < end; i++) {
@@ -101,7 +101,7 @@ function parseInteger(from: Uint8Array, start: number, end: number): number {
   return value;
 }
 
-function parseDuration(
+export function parseDuration(
   from: Uint8Array,
   start: number,
   end: number,
@@ -163,7 +163,7 @@ function readVarint(from: Uint8Array, start: number): number {
 const EXPONENT_BIAS = 1075;
 
 /** A little-endian IEEE 754 double; what is not finite is no number here. (A DataView would be an object for each request body.) */
-function readDouble(from: Uint8Array, start: number): number {
+export function readDouble(from: Uint8Array, start: number): number {
   const low =
     (from[start]! |
       (from[start + 1]! << 8) |

@@ -159,8 +159,26 @@ export class Reading {
 
   /** The field says nothing, in this dialect's words. */
   forget(field: number): void {
+    this.#drop(field, TAKEN.taken);
+  }
+
+  /** The field says something else in this record: it fills no column, and stays in LogAttributes. */
+  ignore(field: number): void {
+    this.#drop(field, TAKEN.left);
+  }
+
+  /** The field is another one in this record. Neither fills a text column as it stands. */
+  move(field: number, to: number): void {
+    this.start[to] = this.start[field]!;
+    this.end[to] = this.end[field]!;
+    this.type[to] = this.type[field]!;
+    this.#holder[to] = this.#holder[field]!;
+    this.#holder[field] = ABSENT;
+  }
+
+  #drop(field: number, taken: number): void {
     if (!this.has(field)) return;
-    this.draft.taken[this.#holder[field]!] = TAKEN.taken;
+    this.draft.taken[this.#holder[field]!] = taken;
     this.#holder[field] = ABSENT;
     const column = COLUMN_OF[field]!;
     if (column !== NO_COLUMN) this.draft.source[column] = SOURCES.empty;
@@ -199,9 +217,9 @@ export class Reading {
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i]!;
       if (field === 0) continue;
-      const from = valueStart[i]!;
+      let from = valueStart[i]!;
       const to = valueEnd[i]!;
-      const t = valueType[i]!;
+      let t = valueType[i]!;
       if (t === VALUE_TYPES.string ? isAbsent(buffer, from, to) : t === VALUE_TYPES.none) {
         taken[i] = TAKEN.taken;
         continue;
@@ -209,8 +227,11 @@ export class Reading {
       if (
         t !== VALUE_TYPES.string &&
         (IS_NUMERIC[field] === 0 || (t !== VALUE_TYPES.int && t !== VALUE_TYPES.double))
-      )
-        continue;
+      ) {
+        from = t === VALUE_TYPES.array ? startOfOnlyText(buffer, from, to) : -1;
+        if (from < 0 || isAbsent(buffer, from, to)) continue;
+        t = VALUE_TYPES.string;
+      }
       const before = holder[field]!;
       if (before === CONTRADICTED) continue;
       const isSame =
@@ -247,4 +268,29 @@ export class Reading {
 /** Envoy writes a dash, or nothing, for what it does not know. */
 function isAbsent(buffer: Uint8Array, start: number, end: number): boolean {
   return start >= end || (end - start === 1 && buffer[start] === CHAR.minus);
+}
+
+/** Tag of a field with number 1 and a length: the items of an ArrayValue, and the text of an AnyValue. */
+const TAG = 0x0a;
+
+/**
+ * Where the text begins that is the only item of the array in [start, end), whose end is its own; -1 when something else is in there. Headers are lists of their values by the semantic
+ * conventions, and have one, as a rule. Source: opentelemetry-proto 1.11, common.proto, AnyValue and ArrayValue.
+ */
+function startOfOnlyText(buffer: Uint8Array, start: number, end: number): number {
+  const item = startOfField(buffer, start, end);
+  return item < 0 ? -1 : startOfField(buffer, item, end);
+}
+
+/** Where the content of the field begins that fills [start, end), or -1. */
+function startOfField(buffer: Uint8Array, start: number, end: number): number {
+  if (end - start < 2 || buffer[start] !== TAG) return -1;
+  let length = 0;
+  let p = start + 1;
+  for (let shift = 0; shift < 28 && p < end; shift += 7) {
+    const byte = buffer[p++]!;
+    length |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return p + length === end ? p : -1;
+  }
+  return -1;
 }

@@ -9,11 +9,14 @@ import { PLACES } from "./redaction.ts";
 const HTTP = ascii("http");
 const HTTP_SLASH = ascii("HTTP/");
 const SCHEME_END = ascii("://");
+const HTTPS = ascii("https");
+const AT = 0x40;
 const GRPC = ascii("grpc");
 const GRPC_CONTENT = ascii("application/grpc");
 
 /** Protocol, Method, Authority, Path, Query, RpcService and RpcMethod. */
 export function mapRequest(reading: Reading): void {
+  if (reading.has(FIELD.request_line) && !reading.has(FIELD.method)) mapRequestLine(reading);
   mapTarget(reading);
   mapProtocol(reading);
   if (
@@ -22,6 +25,44 @@ export function mapRequest(reading: Reading): void {
     isGrpc(reading)
   )
     mapRpc(reading);
+}
+
+/**
+ * `GET /path HTTP/1.1` as it stands in the log: Method, Path, Query and Protocol. Whatever else a client sent in its place (the hello of TLS, garbage) stays in LogAttributes.
+ * Clients send blanks in paths too, so the first and the last one count; HTTP/0.9 has no version.
+ */
+function mapRequestLine(reading: Reading): void {
+  const { buffer, draft } = reading;
+  const field = FIELD.request_line;
+  const start = reading.start[field]!;
+  const end = reading.end[field]!;
+  const blank = endOfMethod(buffer, start, end);
+  if (blank < 0) return;
+  let last = end - 1;
+  while (last > blank && buffer[last] !== CHAR.space) last--;
+  const hasVersion = last > blank && startsWith(buffer, last + 1, end, HTTP_SLASH);
+  const stop = hasVersion ? last : end;
+  const isTarget = buffer[blank + 1] === CHAR.slash || (hasVersion && stop > blank + 1);
+  if (!isTarget) return;
+  draft.setText(ACCESS.Method, start, blank);
+  if (hasVersion) draft.setText(ACCESS.Protocol, last + 1, end);
+  const from = startOfTarget(buffer, blank + 1, stop, false);
+  setAuthority(reading, blank + 1, from);
+  const question = indexOf(buffer, CHAR.question, from, stop);
+  setPath(reading, from, question < 0 ? stop : question);
+  if (question >= 0) setQuery(reading, question + 1, stop);
+  if (from === blank + 1) reading.take(field);
+}
+
+/** Position of the blank behind a method, which is a word of letters and what else a token may hold (RFC 9110, section 9.1), or -1. */
+function endOfMethod(from: Uint8Array, start: number, end: number): number {
+  for (let p = start; p < end; p++) {
+    const c = from[p]!;
+    const letter = c | 0x20;
+    if ((letter >= 0x61 && letter <= 0x7a) || c === CHAR.minus || c === CHAR.underscore) continue;
+    return c === CHAR.space && p > start && p + 1 < end ? p : -1;
+  }
+  return -1;
 }
 
 /** The path as Envoy's `path` operator gives it, else the one before a rewrite, else that of a URL. What is not used stays in LogAttributes. */
@@ -48,15 +89,32 @@ function mapTarget(reading: Reading): void {
 }
 
 /** Behind scheme and authority, when the target is a whole URL (`url.full`, a request to a forward proxy). */
-function startOfPath(reading: Reading, field: number): number {
-  const { buffer } = reading;
-  const start = reading.start[field]!;
-  const end = reading.end[field]!;
+function startOfPath({ buffer, start, end }: Reading, field: number): number {
+  return startOfTarget(buffer, start[field]!, end[field]!, field === FIELD.url);
+}
+
+/** Authority as the URL in `field` names it, where nothing else did. */
+export function mapAuthorityOfUrl(reading: Reading, field: number): void {
+  if (reading.has(field)) setAuthority(reading, reading.start[field]!, startOfPath(reading, field));
+}
+
+/** Authority from what stands in front of the path, if nothing else says it: without scheme, and without a name and a password. */
+function setAuthority({ buffer, draft }: Reading, start: number, stop: number): void {
+  if (!draft.isEmpty(ACCESS.Authority)) return;
+  const scheme = indexOfText(buffer, SCHEME_END, start, stop);
+  let host = scheme < 0 ? start : scheme + SCHEME_END.length;
+  for (let p = host; p < stop; p++) if (buffer[p] === AT) host = p + 1;
+  draft.setText(ACCESS.Authority, host, stop);
+}
+
+/** Where the path of a target begins. That of a URL may lack the scheme. */
+function startOfTarget(buffer: Uint8Array, start: number, end: number, isUrl: boolean): number {
   if (buffer[start] === CHAR.slash) return start;
   const scheme = indexOfText(buffer, SCHEME_END, start, Math.min(end, start + 10));
-  if (scheme < 0) return start;
-  const slash = indexOf(buffer, CHAR.slash, scheme + SCHEME_END.length, end);
-  const question = indexOf(buffer, CHAR.question, scheme + SCHEME_END.length, end);
+  if (scheme < 0 && !isUrl) return start;
+  const host = scheme < 0 ? start : scheme + SCHEME_END.length;
+  const slash = indexOf(buffer, CHAR.slash, host, end);
+  const question = indexOf(buffer, CHAR.question, host, end);
   if (slash < 0) return question < 0 ? end : question;
   return question < 0 ? slash : Math.min(slash, question);
 }
@@ -79,11 +137,14 @@ function setQuery(reading: Reading, start: number, end: number): void {
 /** `HTTP/1.1` as it is; the semantic conventions' name `http` and version `1.1` put together likewise; TCP when there is nothing of HTTP in the record. */
 function mapProtocol(reading: Reading): void {
   const { draft, buffer, start, end } = reading;
+  if (!draft.isEmpty(ACCESS.Protocol)) return;
   const name = FIELD.protocol;
   const version = FIELD.protocol_version;
   if (
     reading.has(version) &&
-    (!reading.has(name) || equalsIgnoringCase(buffer, start[name]!, end[name]!, HTTP))
+    (!reading.has(name) ||
+      equalsIgnoringCase(buffer, start[name]!, end[name]!, HTTP) ||
+      equalsIgnoringCase(buffer, start[name]!, end[name]!, HTTPS))
   ) {
     const at = draft.scratchEnd;
     const length = end[version]! - start[version]!;

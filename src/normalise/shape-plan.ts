@@ -107,16 +107,25 @@ export class ShapePlan {
     if (own === undefined) return this.fields;
     const known = this.#ownFields.get(dialect);
     if (known !== undefined) return known;
+    const chosen = this.#choose(own);
     const fields = Uint8Array.from(this.keys, (key, i) => {
       if (this.headers[i]! >= 0) return 0;
       const name = Object.hasOwn(own, key) ? own[key] : undefined;
       if (name === undefined)
         return sharedKeys && ownFields?.has(this.fields[i]!) !== true ? this.fields[i]! : 0;
-      return name === null ? 0 : FIELD[name];
+      return name === null || chosen.get(name) !== key ? 0 : FIELD[name];
     });
     const isOwn = fields.some((field, i) => field !== this.fields[i]);
     this.#ownFields.set(dialect, isOwn ? fields : this.fields);
     return isOwn ? fields : this.fields;
+  }
+
+  /** Of the keys that a dialect has for one field, the first that is here. */
+  #choose(own: NonNullable<Dialect["keys"]>): ReadonlyMap<string, string> {
+    const chosen = new Map<string, string>();
+    for (const [key, name] of Object.entries(own))
+      if (name !== null && !chosen.has(name) && this.keySet.has(key)) chosen.set(name, key);
+    return chosen;
   }
 
   #decide(dialects: readonly Dialect[], traits: ScopeTraits): Dialect[] {

@@ -1,4 +1,4 @@
-import { CHAR, isDigit } from "./ascii.ts";
+import { ascii, CHAR, equalsIgnoringCase, isDigit } from "./ascii.ts";
 
 const NANOS_PER_SECOND = 1_000_000_000;
 const SECONDS_PER_DAY = 86_400;
@@ -9,8 +9,27 @@ const MAX_SECONDS = 9_223_372_035;
 
 const POWERS_OF_TEN = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9] as const;
 
+const MONTHS = [
+  "jan",
+  "feb",
+  "mar",
+  "apr",
+  "may",
+  "jun",
+  "jul",
+  "aug",
+  "sep",
+  "oct",
+  "nov",
+  "dec",
+].map(ascii);
+const MONTH_BYTES = 3;
+/** Length of `22/Nov/2026:20:20:28` and of it with its offset. */
+const COMMON_LOG = { time: 20, all: 26 } as const;
+
 /**
  * Reads an absolute time: RFC 3339 (`T` or a blank between date and time, any number of fractional digits up to nine, `Z`, an offset or nothing for UTC),
+ * the Common Log Format's (`22/Nov/2026:20:20:28 +0000`),
  * or seconds since the epoch with a fraction (`%START_TIME(%s.%9f)%`), or the same instant in milliseconds, microseconds or nanoseconds.
  */
 export class TimeText {
@@ -24,9 +43,43 @@ export class TimeText {
   #days = 0;
 
   parse(from: Uint8Array, start: number, end: number): boolean {
-    return end - start >= 19 && from[start + 4] === CHAR.minus
-      ? this.#parseDate(from, start, end)
-      : this.#parseEpoch(from, start, end);
+    if (end - start >= 19 && from[start + 4] === CHAR.minus)
+      return this.#parseDate(from, start, end);
+    if (end - start === COMMON_LOG.all && from[start + 2] === CHAR.slash)
+      return this.#parseCommonLog(from, start, end);
+    return this.#parseEpoch(from, start, end);
+  }
+
+  /** Seconds, milliseconds or microseconds since the epoch, by their size, with a fraction or none; of more than microseconds a double cannot tell. */
+  parseNumber(value: number): boolean {
+    let i = 0;
+    while (i < UNITS.length && !(value >= UNITS[i]!.min && value < UNITS[i]!.max)) i++;
+    const unit = UNITS[i];
+    if (unit === undefined) return false;
+    let seconds = Math.floor(value / unit.perSecond);
+    let micros = Math.round((value - seconds * unit.perSecond) * (1e6 / unit.perSecond));
+    if (micros === 1e6) {
+      seconds++;
+      micros = 0;
+    }
+    this.digits = Math.max(unit.digits, micros === 0 ? 0 : micros % 1000 === 0 ? 3 : 6);
+    return this.#set(seconds, micros * 1000);
+  }
+
+  /** The same as an int attribute, which can be nanoseconds too. */
+  parseVarint(from: Uint8Array, start: number): boolean {
+    // Seven bits a byte: 28 and 28 bits, and the eight that are left of 64.
+    const lowest = varintBits(from, start, 4);
+    const middle = continues(from, start, 4) ? varintBits(from, start + 4, 4) : 0;
+    const highest = continues(from, start, 8) ? varintBits(from, start + 8, 2) : 0;
+    const low = (lowest | (middle << 28)) >>> 0;
+    const high = ((middle >>> 4) | (highest << 24)) >>> 0;
+    const value = high * TWO_32 + low;
+    if (value < MIN_NANOS) return this.parseNumber(value);
+    this.low = low;
+    this.high = high;
+    this.digits = 9;
+    return value <= MAX_SECONDS * NANOS_PER_SECOND;
   }
 
   /** Are the nanoseconds `low` and `high` the same instant, as far as the text's digits go? */
@@ -74,6 +127,26 @@ export class TimeText {
       this.#days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset,
       nanos,
     );
+  }
+
+  #parseCommonLog(from: Uint8Array, start: number, end: number): boolean {
+    if (
+      from[start + 6] !== CHAR.slash ||
+      from[start + 11] !== CHAR.colon ||
+      from[start + 14] !== CHAR.colon ||
+      from[start + 17] !== CHAR.colon ||
+      from[start + COMMON_LOG.time] !== CHAR.space
+    )
+      return false;
+    const year = twoDigits(from, start + 7) * 100 + twoDigits(from, start + 9);
+    if (!this.#setDate(year, monthAt(from, start + 3), twoDigits(from, start))) return false;
+    const hour = twoDigits(from, start + 12);
+    const minute = twoDigits(from, start + 15);
+    const second = twoDigits(from, start + 18);
+    const offset = offsetSeconds(from, start + COMMON_LOG.time + 1, end);
+    if (hour > 23 || minute > 59 || second > 60 || offset === NO_OFFSET) return false;
+    this.digits = 0;
+    return this.#set(this.#days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset, 0);
   }
 
   #setDate(year: number, month: number, day: number): boolean {
@@ -125,6 +198,38 @@ export class TimeText {
     this.low = low - carry * TWO_32;
     return true;
   }
+}
+
+/** Units that a number of this size counts in: ten digits of seconds are 2001 to 2286. */
+const UNITS = [
+  { min: 1e9, max: 1e10, perSecond: 1, digits: 0 },
+  { min: 1e12, max: 1e13, perSecond: 1e3, digits: 3 },
+  { min: 1e15, max: 1e16, perSecond: 1e6, digits: 6 },
+] as const;
+const MIN_NANOS = 1e18;
+
+/** The bits of at most `count` bytes of a varint, which begin at `start`. */
+function varintBits(from: Uint8Array, start: number, count: number): number {
+  let bits = 0;
+  for (let i = 0; i < count; i++) {
+    const byte = from[start + i]!;
+    bits |= (byte & 0x7f) << (i * 7);
+    if (byte < 0x80) break;
+  }
+  return bits;
+}
+
+/** Does the varint at `start` have more than `count` bytes? */
+function continues(from: Uint8Array, start: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (from[start + i]! < 0x80) return false;
+  return true;
+}
+
+/** The number of the month whose English name begins at `at`, or 0. */
+function monthAt(from: Uint8Array, at: number): number {
+  for (let i = 0; i < MONTHS.length; i++)
+    if (equalsIgnoringCase(from, at, at + MONTH_BYTES, MONTHS[i]!)) return i + 1;
+  return 0;
 }
 
 /** What `twoDigits` answers when there is something else: more than any part of a date may be. */

@@ -1,8 +1,9 @@
 import { ACCESS } from "../records/access-draft.ts";
+import { VALUE_TYPES } from "../records/attributes.ts";
 import { isBeyondMax, lowAt, MAX_TIMESTAMP_NS } from "../records/timestamps.ts";
 import { ascii, equalsText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
-import { NO_NUMBER, readDuration } from "./numbers.ts";
+import { NO_NUMBER, readDouble, readDuration } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
 import { WORD } from "./words.ts";
 
@@ -16,11 +17,11 @@ const ENVOY_DIGITS = 6;
  * Timestamp, ObservedTimestamp and how sure they are.
  *
  * Envoy sends the start of the stream as time_unix_nano, in microseconds; a start_time beside it says the same with fewer digits. What a collector read from a file
- * has the time of the line or of the reading there, so the record's own words outrank it. A record without any time has the time when it was observed,
+ * has the time of the line or of the reading there, so the record's own words outrank it; so does the start where a dialect says that the record's time is another. A record without any time has the time when it was observed,
  * else when it arrived (Timestamp stays 0, and the row writer fills it in).
  */
-export function mapTimes(reading: Reading, timeIsEnd: boolean): void {
-  const { view, draft, buffer, time, plan } = reading;
+export function mapTimes(reading: Reading): void {
+  const { view, draft, buffer, time, plan, dialect } = reading;
   const sentLow = view.timeOffset < 0 ? 0 : lowAt(buffer, view.timeOffset);
   const sentHigh = view.timeOffset < 0 ? 0 : lowAt(buffer, view.timeOffset + 4);
   const isSent = sentLow !== 0 || sentHigh !== 0;
@@ -29,24 +30,27 @@ export function mapTimes(reading: Reading, timeIsEnd: boolean): void {
   const isObserved = observedLow !== 0 || observedHigh !== 0;
   setTime(reading, ACCESS.ObservedTimestamp, observedLow, observedHigh);
 
-  const hasText = reading.has(FIELD.start_time);
-  const isRead =
-    hasText && time.parse(buffer, reading.start[FIELD.start_time]!, reading.end[FIELD.start_time]!);
+  const saysStart = reading.has(FIELD.start_time);
+  const field = saysStart ? FIELD.start_time : FIELD.end_time;
+  const hasText = reading.has(field);
+  const isRead = hasText && readTime(reading, field);
   const isLine = hasText && reading.bodyIsRead;
   if (isLine && !isRead) reading.partial = true;
+  const knowsStart = isRead && saysStart && dialect.saysStart === true;
 
-  if (isRead && isSent && time.agreesWith(sentLow, sentHigh)) {
+  // What a file's reader sends agrees with whole seconds by chance.
+  if (isRead && isSent && !knowsStart && !plan.fromFile && time.agreesWith(sentLow, sentHigh)) {
     setTimestamp(reading, sentLow, sentHigh);
     sayTime(
       reading,
       WORD.stream_start,
       Math.max(time.digits, digitsOf((sentHigh - time.high) * TWO_32 + sentLow - time.low)),
     );
-    reading.take(FIELD.start_time);
-  } else if (isRead && (isLine || plan.fromFile || !isSent)) {
+    reading.take(field);
+  } else if (isRead && (isLine || knowsStart || plan.fromFile || !isSent)) {
     setTimestamp(reading, time.low, time.high);
     sayTime(reading, WORD.stream_start, time.digits);
-    reading.take(FIELD.start_time);
+    reading.take(field);
     if (isSent && !isObserved) setTime(reading, ACCESS.ObservedTimestamp, sentLow, sentHigh);
   } else if (isSent) {
     setTimestamp(reading, sentLow, sentHigh);
@@ -58,13 +62,32 @@ export function mapTimes(reading: Reading, timeIsEnd: boolean): void {
   }
   const durationNs = readDurations(reading);
   draft.setNumber(ACCESS.DurationNs, durationNs);
-  if (timeIsEnd && (isRead || isSent)) moveToStart(reading, durationNs);
+  if (knowsStart) reading.take(FIELD.end_time);
+  else if (dialect.timeIsEnd === true && (isRead || isSent)) moveToStart(reading, durationNs);
+  else if (dialect.timeIsLine === true && (isRead || isSent))
+    reading.say(ACCESS.TimeBasis, WORD.line);
   if (reading.has(FIELD.upstream_service_time)) {
     const duration = readDuration(reading, FIELD.upstream_service_time, 1e6);
     draft.setNumber(ACCESS.UpstreamDurationNs, duration);
     if (duration !== NO_NUMBER) reading.take(FIELD.upstream_service_time);
+  } else if (reading.has(FIELD.upstream_duration_ns)) {
+    const duration = readDuration(reading, FIELD.upstream_duration_ns, 1);
+    draft.setNumber(ACCESS.UpstreamDurationNs, duration);
+    if (duration !== NO_NUMBER) reading.take(FIELD.upstream_duration_ns);
   }
   mapPhase(reading);
+}
+
+/** Reads a time into `reading.time`: a text, or a number since the epoch. */
+function readTime({ buffer, time, start, end, type }: Reading, field: number): boolean {
+  switch (type[field]) {
+    case VALUE_TYPES.int:
+      return time.parseVarint(buffer, start[field]!);
+    case VALUE_TYPES.double:
+      return time.parseNumber(readDouble(buffer, start[field]!));
+    default:
+      return time.parse(buffer, start[field]!, end[field]!);
+  }
 }
 
 /** The time that the record gives is the end: the request began as much earlier as it took, if it says so. */

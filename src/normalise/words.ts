@@ -42,6 +42,7 @@ const TEXTS = [
   "api_key",
   "oidc",
   "guardrail",
+  "proxy",
   "app",
   "full",
   "partial",

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import t from "tap";
 import { ascii } from "../../src/normalise/ascii.ts";
+import { appendWithoutHexEscapes, appendWithoutQuoteEscapes } from "../../src/normalise/escapes.ts";
 import { Expansion } from "../../src/normalise/expansion.ts";
 import { LINE } from "../../src/normalise/line.ts";
 import { LineFormat, LineFormatError } from "../../src/normalise/line-format.ts";
@@ -231,3 +232,67 @@ t.test(
       }
   },
 );
+
+t.test("a list goes on behind its commas and colons, and ends at any other blank", async (t) => {
+  const format = new LineFormat("%A% %B% %ID%", { classes: { A: "list", B: "list", ID: "word" } });
+  const fields = (line: string): unknown => read(format, line)[1];
+  t.strictSame(fields("a 1 x"), { A: "a", B: "1", ID: "x" });
+  t.strictSame(fields("[::1]:80, b 1, 2 x"), { A: "[::1]:80, b", B: "1, 2", ID: "x" });
+  t.strictSame(fields("a, b : c 1, - : 3 x"), { A: "a, b : c", B: "1, - : 3", ID: "x" });
+  t.strictSame(fields("unix:/a 1 x"), { A: "unix:/a", B: "1", ID: "x" });
+  for (const line of ["a, b x", 'a" 1 x', "a 1 x y"])
+    t.equal(read(format, line)[0], "foreign", line);
+});
+
+t.test("a quoted field is a text in quotation marks, or a dash without", async (t) => {
+  const format = new LineFormat("%A% %B%", { classes: { A: "quoted", B: "quoted" } });
+  t.strictSame(read(format, '"a b" "c"'), ["full", { A: "a b", B: "c" }]);
+  t.strictSame(read(format, '- "c"'), ["full", { B: "c" }]);
+  t.strictSame(read(format, '"" -'), ["full", { A: "" }]);
+  for (const line of ["a b", '"a b', '"a" "b" ', "-- -"])
+    t.equal(read(format, line)[0], "foreign", line);
+});
+
+t.test("an instant and a socket have their shape", async (t) => {
+  const format = new LineFormat("%S% %T%", { classes: { S: "socket", T: "instant" } });
+  const { 0: first } = read(format, "[::1]:80 2026-11-22T20:20:28Z");
+  t.equal(first, "full");
+  t.equal(read(format, "h:1 2026-11-22T20:20:28.123456789+01:00")[0], "full");
+  const common = new LineFormat("[%T%]", { classes: { T: "common_time" } });
+  t.equal(read(common, "[22/Nov/2026:20:20:28 +0000]")[0], "full");
+  for (const line of ["[2026-11-22T20:20:28.123Z01]", "[22/Nov/2026:20:20:28]", "[]"])
+    t.equal(read(common, line)[0], "foreign", line);
+  for (const line of [
+    "10.0.0.1 2026-11-22T20:20:28Z",
+    "10.0.0.1: 2026-11-22T20:20:28Z",
+    ":80 2026-11-22T20:20:28Z",
+    "10.0.0.1:80 22/Nov/2026:20:20:28",
+    "10.0.0.1:80 2026-11-22",
+  ])
+    t.equal(read(format, line)[0], "foreign", line);
+});
+
+t.test("a format of a part reads in part, and keeps no field without a name", async (t) => {
+  const format = new LineFormat("%METHOD% %_rest%", { classes: { _rest: "free" }, isPart: true });
+  t.strictSame(read(format, "GET whatever it is"), ["partial", { method: "GET" }]);
+});
+
+t.test("escapes are taken from values that have some, where they can be read", async (t) => {
+  const nginx = new LineFormat('"%A%" "%B%"', { unescape: appendWithoutHexEscapes });
+  t.strictSame(read(nginx, '"x\\x22y\\x5C" "z"')[1], { A: 'x"y\\', B: "z" });
+  t.strictSame(
+    read(nginx, '"\\xC3\\xA9" "\\xC3"')[1],
+    { A: "é", B: "\\xC3" },
+    "no UTF-8: as it stands",
+  );
+  t.strictSame(
+    read(nginx, '"\\x2" "\\n"')[1],
+    { A: "\\x2", B: "\\n" },
+    "no such escape: as it stands",
+  );
+  const traefik = new LineFormat("%A% -", {
+    classes: { A: "quoted" },
+    unescape: appendWithoutQuoteEscapes,
+  });
+  t.strictSame(read(traefik, '"a\\b" -')[1], { A: "a\\b" }, "a backslash alone is itself");
+});

@@ -427,7 +427,12 @@ t.test("times are read as Date reads them, to the nanosecond", async (t) => {
     "17953788281",
     "17953788280000000000",
     "1795378828.",
-    "22/Nov/2026:20:20:28 +0000",
+    "22/Nov/2026:20:20:28",
+    "22/Nov/2026:20:20:28 +00:00",
+    "32/Nov/2026:20:20:28 +0000",
+    "22/Nox/2026:20:20:28 +0000",
+    "22/Nov/2026:24:20:28 +0000",
+    "22/Nov/2026 20:20:28 +0000",
   ]) {
     t.equal(nanos(text), undefined, text);
   }
@@ -437,4 +442,67 @@ t.test("times are read as Date reads them, to the nanosecond", async (t) => {
       (text) => nanos(text) === undefined || /^\d/.test(text),
     ),
   );
+});
+
+t.test("times of the Common Log Format are those of Date", async () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 9_223_372_035 }),
+      fc.integer({ min: -14 * 60, max: 14 * 60 }),
+      (seconds, offset) => {
+        const local = new Date((seconds + offset * 60) * 1000);
+        if (local.getTime() < 0 || local.getUTCFullYear() > 9999) return true;
+        const [, day, month, year, clock] = /^\w+, (\d+) (\w+) (\d+) (\S+)/.exec(
+          local.toUTCString(),
+        )!;
+        const hours = String(Math.floor(Math.abs(offset) / 60)).padStart(2, "0");
+        const minutes = String(Math.abs(offset) % 60).padStart(2, "0");
+        const zone = `${offset < 0 ? "-" : "+"}${hours}${minutes}`;
+        return (
+          nanos(`${day}/${month}/${year}:${clock} ${zone}`) ===
+          `${BigInt(seconds) * 1_000_000_000n} 0`
+        );
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+/** The varint of a number, as in an int attribute, between other bytes. */
+function varint(value: bigint): Uint8Array {
+  const bytes = [0xff];
+  for (; value > 0x7fn; value >>= 7n) bytes.push(Number(value & 0x7fn) | 0x80);
+  return Uint8Array.from([...bytes, Number(value), 0xff]);
+}
+
+t.test("numbers are times by their size", async (t) => {
+  const read = (isTime: boolean): string | undefined =>
+    isTime ? `${(BigInt(time.high) << 32n) | BigInt(time.low)} ${time.digits}` : undefined;
+  const int = (value: bigint): string | undefined => read(time.parseVarint(varint(value), 1));
+  const double = (value: number): string | undefined => read(time.parseNumber(value));
+  fc.assert(
+    fc.property(
+      fc.bigInt(10n ** 18n, 9_223_372_035n * 10n ** 9n),
+      (value) => int(value) === `${value} 9`,
+    ),
+    { numRuns: 2000 },
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom([0, 10n ** 9n] as const, [3, 10n ** 6n] as const, [6, 10n ** 3n] as const),
+      fc.bigInt(0n, 8n * 10n ** 9n),
+      ([digits, unit], more) => {
+        const value = (10n ** 9n + more) * 10n ** BigInt(digits);
+        return int(value) === `${value * unit} ${digits}`;
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  t.equal(double(1795378828.5), "1795378828500000000 3");
+  t.equal(double(1795378828.123456), "1795378828123456000 6");
+  t.equal(double(Number("1795378828.9999999")), "1795378829000000000 0");
+  t.equal(double(1795378828123.25), "1795378828123250000 6");
+  for (const value of [0, 1, 999_999_999, 1e11, 1e14, NaN]) t.equal(double(value), undefined);
+  for (const value of [0n, 1n, 10n ** 11n, 10n ** 17n, 2n ** 64n - 1n])
+    t.equal(int(value), undefined);
 });
