@@ -28,7 +28,7 @@ function textsOf({ buffer, attributes: list }: LogView, { name }: Source): strin
   return Array.from({ length: list.count }, (_, i) => i)
     .filter(
       (i) =>
-        list.valueType[i] === VALUE_TYPES.string &&
+        (list.valueType[i] === VALUE_TYPES.string || list.valueType[i] === VALUE_TYPES.array) &&
         decode(list.keyStart[i]!, list.keyEnd[i]!) === name,
     )
     .map((i) => decode(list.valueStart[i]!, list.valueEnd[i]!));

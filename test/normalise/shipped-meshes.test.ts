@@ -6,7 +6,7 @@ import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { findKey } from "../../src/normalise/attribute-keys.ts";
 import { attributes, normalise } from "../support/normalise.ts";
 
-/** What proxies send that are configured by our files for Istio, Envoy Gateway and Kuma, as those build their loggers (no proxy runs here). */
+/** What proxies send that are configured by our files for Istio, Envoy Gateway, Kuma and Linkerd, as those build their loggers (no proxy runs here). */
 
 const CONFIG = resolve(import.meta.dirname, "../../config");
 const REDACT = { queryParameters: ["token"], headers: [] };
@@ -126,7 +126,52 @@ t.test("all meshes send to one Collector", async (t) => {
     );
     t.notMatch(text, /4318/, "gRPC alone");
   }
+});
+
+t.test("linkerd.yaml: the line that it asks for says who and what", async (t) => {
   t.match(documents("linkerd.yaml")[0], {
     metadata: { annotations: { "config.linkerd.io/access-log": "json" } },
   });
+  const line = {
+    "client.addr": "10.1.2.3:40312",
+    "client.id": "frontend.web.serviceaccount.identity.linkerd.cluster.local",
+    host: "payment.shop:8080",
+    method: "POST",
+    processing_ns: "39826",
+    request_bytes: "17",
+    response_bytes: "19",
+    status: 200,
+    timestamp: "2026-09-21T14:13:20.123456789Z",
+    total_ns: "3000000",
+    trace_id: "",
+    uri: "http://payment.shop:8080/refunds?token=secret",
+    user_agent: "curl/8.5.0",
+    version: "HTTP/2.0",
+  };
+  const expected = {
+    Dialect: "linkerd",
+    Timestamp: "1790000000123456789",
+    DurationNs: "3000000",
+    Actor: "frontend.web.serviceaccount.identity.linkerd.cluster.local",
+    ActorAssurance: "mtls",
+    Direction: "inbound",
+    Method: "POST",
+    Path: "/refunds",
+    Query: "token=[redacted]",
+    Authority: "payment.shop:8080",
+    StatusCode: 200,
+    Decision: "allowed",
+    RequestBytes: "17",
+    ResponseBytes: "19",
+    ParseStatus: "full",
+  };
+  const body = { stringValue: JSON.stringify(line) };
+  t.match(normalise(normaliser, { record: { body } }), expected);
+  // As the Collector of config/collector.yaml sends it: members made attributes, the line kept.
+  const parsed = {
+    ...line,
+    status: { doubleValue: 200 },
+    "log.file.path": "/var/log/pods/x/y/0.log",
+  };
+  t.match(normalise(normaliser, { record: { body, attributes: attributes(parsed) } }), expected);
 });
