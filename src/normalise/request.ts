@@ -36,6 +36,7 @@ function mapTarget(reading: Reading): void {
     const start = startOfPath(reading, field);
     const end = reading.end[field]!;
     if (start === reading.start[field]) reading.take(field);
+    else setAuthority(reading, start);
     const question = indexOf(buffer, CHAR.question, start, end);
     setPath(reading, start, question < 0 ? end : question);
     if (question >= 0) setQuery(reading, question + 1, end);
@@ -59,6 +60,15 @@ function startOfPath(reading: Reading, field: number): number {
   const question = indexOf(buffer, CHAR.question, scheme + SCHEME_END.length, end);
   if (slash < 0) return question < 0 ? end : question;
   return question < 0 ? slash : Math.min(slash, question);
+}
+
+/** Of a whole URL: the authority in front of the path, without the user in front of it (RFC 3986, section 3.2). A header says better than the URL. */
+function setAuthority(reading: Reading, pathStart: number): void {
+  const { draft, buffer } = reading;
+  if (!draft.isEmpty(ACCESS.Authority)) return;
+  let start = pathStart;
+  while (buffer[start - 1] !== CHAR.slash && buffer[start - 1] !== CHAR.at) start--;
+  draft.setText(ACCESS.Authority, start, pathStart);
 }
 
 function setPath(reading: Reading, start: number, end: number): void {

@@ -58,7 +58,7 @@ export function mapTimes(reading: Reading, timeIsEnd: boolean): void {
   }
   const durationNs = readDurations(reading);
   draft.setNumber(ACCESS.DurationNs, durationNs);
-  if (timeIsEnd && (isRead || isSent)) moveToStart(reading, durationNs);
+  if (timeIsEnd && (isRead || isSent)) moveToStart(reading);
   if (reading.has(FIELD.upstream_service_time)) {
     const duration = readDuration(reading, FIELD.upstream_service_time, 1e6);
     draft.setNumber(ACCESS.UpstreamDurationNs, duration);
@@ -68,16 +68,17 @@ export function mapTimes(reading: Reading, timeIsEnd: boolean): void {
 }
 
 /** The time that the record gives is the end: the request began as much earlier as it took, if it says so. */
-function moveToStart(reading: Reading, durationNs: number): void {
+export function moveToStart(reading: Reading): void {
   const { low, high } = reading.draft;
   reading.say(ACCESS.TimeBasis, WORD.stream_end);
-  if (durationNs === NO_NUMBER) return;
-  const end = (high[ACCESS.Timestamp]! >>> 0) * TWO_32 + (low[ACCESS.Timestamp]! >>> 0);
-  if (durationNs > end) return;
-  const lowDuration = durationNs % TWO_32;
-  const borrow = low[ACCESS.Timestamp]! >>> 0 < lowDuration ? 1 : 0;
-  low[ACCESS.Timestamp]! -= lowDuration;
-  high[ACCESS.Timestamp]! -= Math.floor(durationNs / TWO_32) + borrow;
+  if (high[ACCESS.DurationNs]! < 0) return; // unknown
+  const lowDuration = low[ACCESS.DurationNs]! >>> 0;
+  const lowEnd = low[ACCESS.Timestamp]! >>> 0;
+  const highStart =
+    (high[ACCESS.Timestamp]! >>> 0) - high[ACCESS.DurationNs]! - (lowEnd < lowDuration ? 1 : 0);
+  if (highStart < 0) return; // longer than the time since 1970
+  low[ACCESS.Timestamp] = lowEnd - lowDuration;
+  high[ACCESS.Timestamp] = highStart;
 }
 
 /** Nanoseconds behind the last whole microsecond. */
