@@ -66,9 +66,8 @@ export default defineDialect({
     const { buffer, start, end } = reading;
     const caller = FIELD.peer_principal;
     const user = FIELD.resolved_user;
-    if (!reading.beginsWith(caller, ARN)) return;
-    reading.say(ACCESS.AuthMethod, WORD.aws_sigv4);
     if (
+      reading.has(caller) &&
       reading.has(user) &&
       equalRanges(buffer, start[caller]!, end[caller]!, buffer, start[user]!, end[user]!)
     )
