@@ -221,6 +221,7 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
   downstream_transport_failure_reason: { sure: ["downstream_transport_failure_reason"] },
   source_pod: {},
   source_labels: {},
+  source_service: {},
   destination_pod: {},
   destination_labels: {},
   actor_id: {},

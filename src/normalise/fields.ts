@@ -67,6 +67,7 @@ export const FIELD_NAMES = [
   "source_service_account",
   "source_pod",
   "source_labels",
+  "source_service",
   "downstream_remote_address",
   "client_address",
   "client_port",
@@ -182,7 +183,14 @@ export const TAKES = Uint8Array.from(FIELD_NAMES, (_, field) => {
   const { string, int, double } = VALUE_TYPES;
   return (1 << string) | (IS_NUMERIC[field] === 1 ? (1 << int) | (1 << double) : 0);
 });
-for (const name of ["verdict", "reason", "reason_code", "event_type"] as const)
+for (const name of [
+  "verdict",
+  "reason",
+  "reason_code",
+  "event_type",
+  "access_log_type",
+  "direction",
+] as const)
   TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.int;
 for (const name of ["verdict", "is_reply"] as const) TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.bool;
 for (const name of ["source_labels", "destination_labels"] as const)

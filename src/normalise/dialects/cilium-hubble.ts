@@ -32,6 +32,7 @@ const MEMBERS: Readonly<Record<string, FieldName | null>> = {
   "destination.pod_name": "destination_pod",
   "destination.workloads.0.name": "destination_workload",
   "destination.labels": "destination_labels",
+  "source_service.name": "source_service",
   "destination_service.name": "destination_service",
   "l7.type": "access_log_type",
   "l7.latency_ns": "duration_ns",
@@ -62,6 +63,7 @@ const SIDES: readonly (readonly [source: number, destination: number])[] = [
   [FIELD.source_pod, FIELD.destination_pod],
   [FIELD.source_workload, FIELD.destination_workload],
   [FIELD.source_labels, FIELD.destination_labels],
+  [FIELD.source_service, FIELD.destination_service],
 ];
 
 function ofPorts(...protocols: string[]): Record<string, FieldName> {
@@ -121,10 +123,12 @@ const REFUSALS: readonly (readonly [name: Uint8Array, number: number, engine: nu
 ];
 /** Event type of a policy's verdict (pkg/monitor/api, MessageTypePolicyVerdict). */
 const POLICY_VERDICT = 5;
-const REQUEST = [ascii("REQUEST"), ascii("1")] as const;
-const RESPONSE = [ascii("RESPONSE"), ascii("2")] as const;
-const SERVICE_ACCOUNT = ascii("k8s:io.cilium.k8s.policy.serviceaccount=");
 const NO_WORD = -1;
+const L7_TYPES = ["UNKNOWN_L7_TYPE", "REQUEST", "RESPONSE", "SAMPLE"].map(ascii);
+const L7_TYPE = { request: 1, response: 2 } as const;
+const DIRECTIONS = ["TRAFFIC_DIRECTION_UNKNOWN", "INGRESS", "EGRESS"].map(ascii);
+const DIRECTION_WORDS = [NO_WORD, WORD.inbound, WORD.outbound] as const;
+const SERVICE_ACCOUNT = ascii("k8s:io.cilium.k8s.policy.serviceaccount=");
 /** Protocols by the names of the members that tell of them; what is above outranks what is below it. HTTP names its version itself. */
 const PROTOCOLS: readonly (readonly [member: RegExp, word: number])[] = [
   [/(^|\.)l7\.http(\.|$)/, NO_WORD],
@@ -160,7 +164,7 @@ export default defineDialect({
   prepare(reading) {
     const isReply = reading.has(FIELD.is_reply)
       ? reading.isTrue(FIELD.is_reply)
-      : isAny(reading, FIELD.access_log_type, RESPONSE);
+      : enumOf(reading, FIELD.access_log_type, L7_TYPES) === L7_TYPE.response;
     if (isReply) for (const [source, destination] of SIDES) reading.swap(source, destination);
     if (!reading.has(FIELD.source_workload)) reading.swap(FIELD.source_workload, FIELD.source_pod);
     if (!reading.has(FIELD.destination_workload))
@@ -172,6 +176,9 @@ export default defineDialect({
     const protocol = plan.once(protocolOf);
     if (draft.isEmpty(ACCESS.Protocol) && protocol !== NO_WORD)
       reading.say(ACCESS.Protocol, protocol);
+    const direction = enumOf(reading, FIELD.direction, DIRECTIONS);
+    if (draft.isEmpty(ACCESS.Direction) && direction > 0)
+      reading.say(ACCESS.Direction, DIRECTION_WORDS[direction]!);
     mapPhase(reading);
     setServiceAccount(reading, ACCESS.PeerServiceAccount, FIELD.source_labels);
     setServiceAccount(reading, ACCESS.LocalServiceAccount, FIELD.destination_labels);
@@ -179,22 +186,21 @@ export default defineDialect({
   },
 });
 
-function isAny(reading: Reading, field: number, texts: readonly Uint8Array[]): boolean {
-  return texts.some((text) => reading.is(field, text));
-}
-
 function protocolOf({ keys }: ShapePlan): number {
   const found = PROTOCOLS.find(([member]) => keys.some((key) => member.test(key)));
   return found === undefined ? NO_WORD : found[1];
 }
 
-/** VERDICT by its name or its number; NO_NUMBER for any other word. */
-function verdictOf(reading: Reading): number {
-  const field = FIELD.verdict;
+/** An enum by its name or its number, whichever the writer has; NO_NUMBER when it is absent or has another name. */
+function enumOf(reading: Reading, field: number, names: readonly Uint8Array[]): number {
   if (!reading.has(field)) return NO_NUMBER;
-  if (isNumber(reading, field)) return readInteger(reading, field, VERDICTS.length - 1);
-  for (let i = 0; i < VERDICTS.length; i++) if (reading.is(field, VERDICTS[i]!)) return i;
+  if (isNumber(reading, field)) return readInteger(reading, field, names.length - 1);
+  for (let i = 0; i < names.length; i++) if (reading.is(field, names[i]!)) return i;
   return NO_NUMBER;
+}
+
+function verdictOf(reading: Reading): number {
+  return enumOf(reading, FIELD.verdict, VERDICTS);
 }
 
 function isNumber(reading: Reading, field: number): boolean {
@@ -286,16 +292,16 @@ function namePolicy(reading: Reading, column: number, name: number, namespace: n
 
 /** A request is logged when it comes and its response when it goes. Of connections there are packets, and only the flags say which. */
 function mapPhase(reading: Reading): void {
-  const type = FIELD.access_log_type;
-  if (isAny(reading, type, REQUEST)) reading.say(ACCESS.Phase, WORD.start);
-  else if (isAny(reading, type, RESPONSE)) {
+  const type = enumOf(reading, FIELD.access_log_type, L7_TYPES);
+  if (type === L7_TYPE.request) reading.say(ACCESS.Phase, WORD.start);
+  else if (type === L7_TYPE.response) {
     if (reading.has(FIELD.start_time)) moveToStart(reading);
   } else {
     if (verdictOf(reading) !== VERDICT.dropped)
       reading.say(ACCESS.Phase, reading.plan.once(phaseOf));
     return;
   }
-  reading.take(type);
+  reading.take(FIELD.access_log_type);
 }
 
 /** Flags that are not set do not stand there. */
