@@ -7,10 +7,12 @@ import type { Reading } from "../reading.ts";
 import { WORD } from "../words.ts";
 
 const ARN = ascii("arn:");
+/** `failureReason` of a refusal, which may stand there alone. */
+const ACCESS_DENIED = ascii("ClientAccessDenied");
 
 /**
  * Access logs of AWS VPC Lattice, JSON: one object a request to a service, and one a connection to a resource. What is absent is a dash or null.
- * `authDeniedReason` alone says whether an auth policy refused: a 403 without it is the target's. Callers are known by their signature (SigV4); the fields of an X.509
+ * `authDeniedReason` says that an auth policy refused, and whose it was: a 403 alone is the target's. Callers are known by their signature (SigV4); the fields of an X.509
  * certificate are those of the session that IAM Roles Anywhere gave the caller for it, not of a handshake with Lattice.
  */
 export default defineDialect({
@@ -81,6 +83,8 @@ function decideByReason(reading: Reading): void {
   const isApplication = status === 401 || status === 403;
   if (reading.has(FIELD.reason))
     return decide(reading, WORD.denied, WORD.auth_policy, FIELD.reason);
+  if (reading.is(FIELD.response_code_details, ACCESS_DENIED))
+    return decide(reading, WORD.denied, WORD.auth_policy, FIELD.response_code_details);
   if (reading.has(FIELD.response_code_details))
     return decide(reading, WORD.failed, NO_ENGINE, FIELD.response_code_details);
   if (reading.has(FIELD.upstream_host))
