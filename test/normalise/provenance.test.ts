@@ -21,14 +21,14 @@ const inputs = readdirSync(FIXTURES)
     }),
   );
 
-/** Texts of the attributes of this name. */
+/** Texts of the attributes of this name; of an array its bytes, in which the texts of its items stand. */
 function textsOf({ buffer, attributes: list }: LogView, { name }: Source): string[] {
   const decode = (start: number, end: number): string =>
     Buffer.from(buffer.subarray(start, end)).toString();
   return Array.from({ length: list.count }, (_, i) => i)
     .filter(
       (i) =>
-        list.valueType[i] === VALUE_TYPES.string &&
+        (list.valueType[i] === VALUE_TYPES.string || list.valueType[i] === VALUE_TYPES.array) &&
         decode(list.keyStart[i]!, list.keyEnd[i]!) === name,
     )
     .map((i) => decode(list.valueStart[i]!, list.valueEnd[i]!));
