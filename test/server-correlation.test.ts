@@ -74,6 +74,21 @@ function contradicting(): LogInput {
   return { ...log, attributes: [...log.attributes!, ["x_forwarded_client_cert", xfcc]] };
 }
 
+/** What a policy engine logs of the request that envoyLog(i) tells of. */
+function decisionOf(i: number): LogInput {
+  const [, requestId] = envoyLog(i).attributes!.find(([key]) => key === "request_id")!;
+  return {
+    body: JSON.stringify({
+      decision_id: `d-${i}`,
+      timestamp: "2026-09-21T14:13:20.5Z",
+      path: "envoy/authz/allow",
+      labels: { id: "opa-1" },
+      input: { attributes: { request: { http: { headers: { "x-request-id": requestId } } } } },
+      result: false,
+    }),
+  };
+}
+
 function range<T>(from: number, count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(from + i));
 }
@@ -182,9 +197,33 @@ t.test("records and spans are linked over a kill, and blind spots found", { skip
     t.same(named, { spans: String(BLIND) }, "and it names their spans");
   });
 
+  await t.test("a decision is linked to the record of its request, over a kill", async (t) => {
+    await waitForCount(
+      server,
+      `SELECT count() FROM access_records WHERE RequestId != ''`,
+      4 * PAIRS,
+    );
+    await server.kill();
+    server = await ServerProcess.start(directory, CONFIG);
+    // The newest, which are in reach.
+    const decisions = range(3 * PAIRS, PAIRS, decisionOf);
+    const { status } = await send(server.otlp("logs"), writeLogs(oneScope(decisions)));
+    t.equal(status, 200);
+    const joined = `trace_links AS l INNER JOIN access_records AS a ON a.LeafIndex = l.AccessLeaf
+      INNER JOIN access_records AS d ON d.LeafIndex = l.SpanLeaf`;
+    await waitForCount(server, `SELECT count() FROM ${joined}`, PAIRS);
+    const [row] = await server.query<Record<string, string>>(
+      `SELECT toString(uniqExact(a.LeafIndex, d.LeafIndex)) AS pairs,
+         toString(countIf(a.RequestId = d.RequestId AND a.TraceId = l.TraceId AND d.TraceId = '')) AS same,
+         toString(countIf(l.Rule = 'decision' AND d.Dialect = 'opa' AND a.Dialect != 'opa' AND d.Decision = 'denied')) AS exact
+       FROM ${joined}`,
+    );
+    t.same(row, { pairs: String(PAIRS), same: String(PAIRS), exact: String(PAIRS) });
+  });
+
   await t.test("links and findings are proven like all else", async (t) => {
     const metrics = await (await fetch(`http://127.0.0.1:${server.ports.metrics}/metrics`)).text();
-    t.match(metrics, new RegExp(`^meshproof_links\\{rule="span"\\} ${PAIRS}$`, "m"));
+    t.match(metrics, new RegExp(`^meshproof_links\\{rule="decision"\\} ${PAIRS}$`, "m"));
     t.match(metrics, /^meshproof_correlation_window_records \d+$/m);
     t.equal(await server.stop(), 0);
     t.match(await runVerify(server), {

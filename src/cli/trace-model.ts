@@ -163,11 +163,11 @@ function ownPlace({ record }: TraceNode): string {
 }
 
 interface FoundLink extends Link {
-  /** The span, or for the rule `peer` the other access record. */
+  /** The span, or for the rules `peer` and `decision` the other access record. */
   readonly other: string;
 }
 
-/** Puts access records under the spans that the surest link names; the other side of a call goes where its peer is. Returns those without a link. */
+/** Puts access records under the spans that the surest link names; the other side of a call, and the policy engine's record of it, go where their peer is. Returns those without a link. */
 function attachAccesses(
   accesses: readonly TraceNode[],
   spans: readonly TraceNode[],
@@ -185,7 +185,7 @@ function attachAccesses(
     const other = placeOf(record["SpanLog"], record["SpanLeaf"]);
     const rule = field(record, "Rule");
     const confidence = number(record, "Confidence") ?? 0;
-    if (rule === "peer") {
+    if (rule === "peer" || rule === "decision") {
       keepSurest(toPeer, access, { rule, confidence, other });
       keepSurest(toPeer, other, { rule, confidence, other: access });
     } else if (spanAt.has(other)) keepSurest(toSpan, access, { rule, confidence, other });

@@ -59,6 +59,7 @@ export class Correlator {
   readonly #entry: Entry = {
     side: SIDES.access,
     key: new Uint32Array(KEY_WORDS),
+    ids: this.#view.ids,
     leafIndex: 0,
     arrivedMs: 0,
     receivedMs: 0,
@@ -223,21 +224,27 @@ export class Correlator {
     entry.startLow = view.startLow;
     entry.startHigh = view.startHigh;
     entry.isExpected = view.isExpected;
+    let isLinked = false;
     for (const matcher of this.#matchers) {
+      if (isLinked && matcher.joinsSpans) continue;
       if (!matcher.match(view, entry, this.#onPair)) continue;
-      if (matcher.isOpen) this.#enter(matcher.window, bytes);
-      if (entry.links > 0) return;
+      if (matcher.isOpen) this.#enter(matcher, bytes);
+      if (!matcher.joinsSpans) continue;
+      isLinked = entry.links > 0;
       entry.isExpected = false; // it is judged once, by the window of the first rule
     }
   }
 
-  /** `otherNs`: start of the record that was there; that of the one in hand is in the view. */
-  readonly #onPair: OnPair = (matcher, accessLeaf, spanLeaf, otherNs) => {
-    const { ids, startLow, startHigh } = this.#view;
+  /** The record that was there is in the window, the one in hand in the view. */
+  readonly #onPair: OnPair = (matcher, accessLeaf, spanLeaf, slot) => {
+    const { startLow, startHigh } = this.#view;
     const { name, confidence } = matcher.rule;
     const startNs = (BigInt(startHigh) << 32n) | BigInt(startLow);
+    const otherNs = matcher.window.startNs(slot);
+    let ids: Uint32Array = this.#view.ids;
+    if (matcher.joinsSpans) this.#markLinked(spanLeaf, matcher);
+    else if (!this.#view.hasTraceId) ids = matcher.window.traceId(slot);
     for (let i = 0; i < 4; i++) this.#traceId.writeUInt32BE(ids[i]!, 4 * i);
-    this.#markLinked(spanLeaf, matcher);
     const link = {
       madeAtNs: this.#madeAtNs,
       traceId: this.#traceId,
@@ -255,10 +262,10 @@ export class Correlator {
     }
   };
 
-  /** In the windows of all rules, but for the one that has marked it. */
+  /** In the windows of all rules that know spans, but for the one that has marked it. */
   #markLinked(spanLeaf: number, by?: Matcher): void {
     for (const matcher of this.#matchers) {
-      const slot = matcher === by ? -1 : matcher.window.slotOf(spanLeaf);
+      const slot = matcher === by || !matcher.joinsSpans ? -1 : matcher.window.slotOf(spanLeaf);
       if (slot >= 0) matcher.window.countLink(slot);
     }
   }
@@ -268,9 +275,10 @@ export class Correlator {
     else this.#overflow++;
   }
 
-  #enter(window: Window, bytes: Uint8Array): void {
+  #enter(matcher: Matcher, bytes: Uint8Array): void {
+    const { window } = matcher;
     const entry = this.#entry;
-    if (window.size === window.maxRecords) this.#leaveEarly(window);
+    if (window.size === window.maxRecords) this.#leaveEarly(matcher);
     if (entry.isExpected) {
       const { subjectStart, subjectEnd } = this.#view;
       entry.subject = this.#subjects.use(bytes, subjectStart, subjectEnd);
@@ -278,11 +286,12 @@ export class Correlator {
     window.add(entry);
   }
 
-  #leaveEarly(window: Window): void {
+  #leaveEarly({ window, joinsSpans }: Matcher): void {
     const slot = window.oldest;
     this.#overflow++;
     if (window.isBlind(slot)) this.#note("correlation_overflow", OVERFLOW_SUBJECT, window, slot);
-    if (window.side(slot) === SIDES.access) this.#overflowedMs = window.arrivedMs(slot);
+    if (joinsSpans && window.side(slot) === SIDES.access)
+      this.#overflowedMs = window.arrivedMs(slot);
     this.#leave(window, slot);
   }
 
@@ -332,14 +341,19 @@ export class Correlator {
     }
     if (this.#phase !== "recovering") return;
     if (kind === KINDS.link) {
-      const { accessLeaf, spanLeaf } = readLinkRow(row);
+      const { rule, accessLeaf, spanLeaf } = readLinkRow(row);
       this.#owed.delete(pairOf(accessLeaf, spanLeaf));
-      this.#markLinked(spanLeaf); // perhaps with an access record that is no longer known
+      // Perhaps with an access record that is no longer known.
+      if (this.#joinsSpans(rule)) this.#markLinked(spanLeaf);
     } else if (kind === KINDS.finding) {
       const { kind: name, subject, intervalNs } = readFindingRow(row);
       this.#ledger.settle(name, subject, intervalNs);
       this.#settled.set(keyOf(name, subject, intervalNs), this.#clock.nowMs);
     }
+  }
+
+  #joinsSpans(ruleName: string): boolean {
+    return this.#matchers.find(({ rule }) => rule.name === ruleName)?.joinsSpans !== false;
   }
 
   #report(): void {

@@ -5,13 +5,8 @@ import { SIDES, Window, type Entry } from "./window.ts";
 /** Spans with the same key that an access record is linked to, at most: one sent twice, or shared by client and server (B3). */
 export const MAX_SPANS = 4;
 
-/** Called for each pair. `otherNs` is the start of the record that was there first; the other is in hand. */
-export type OnPair = (
-  matcher: Matcher,
-  accessLeaf: number,
-  spanLeaf: number,
-  otherNs: bigint,
-) => void;
+/** Called for each pair. `slot` in the matcher's window is the record that was there first; the other is in hand. */
+export type OnPair = (matcher: Matcher, accessLeaf: number, spanLeaf: number, slot: number) => void;
 
 /**
  * One rule with the records that it may still find partners for.
@@ -29,12 +24,19 @@ export class Matcher {
 
   constructor(rule: Rule, maxRecords: number) {
     this.rule = rule;
-    this.window = new Window(maxRecords);
+    this.window = new Window(maxRecords, !this.joinsSpans);
+  }
+
+  /** Does the rule join access records and spans, or access records with each other? */
+  get joinsSpans(): boolean {
+    return this.rule.isOther === undefined;
   }
 
   /** Pairs the record in hand, `view` and `entry`, with those in the window, and counts its links in `entry`. False when the rule has nothing to say of it. */
   match(view: RecordView, entry: Entry, onPair: OnPair): boolean {
-    if (!this.rule.keyOf(view, entry.key)) return false;
+    const { rule } = this;
+    if (!rule.keyOf(view, entry.key)) return false;
+    if (rule.isOther !== undefined) entry.side = rule.isOther(view) ? SIDES.span : SIDES.access;
     this.window.seek(entry.key);
     entry.links = 0;
     if (entry.side === SIDES.access) this.#matchAccess(entry, onPair);
@@ -46,7 +48,7 @@ export class Matcher {
     const { window } = this;
     let slot = window.first(SIDES.span, entry.key);
     for (; slot >= 0; slot = window.following(slot, entry.key)) {
-      onPair(this, entry.leafIndex, window.leafIndex(slot), window.startNs(slot));
+      onPair(this, entry.leafIndex, window.leafIndex(slot), slot);
       window.countLink(slot);
       entry.links++;
     }
@@ -63,7 +65,7 @@ export class Matcher {
     slot = window.first(SIDES.access, entry.key);
     for (; slot >= 0; slot = window.following(slot, entry.key)) {
       if (window.links(slot) === MAX_SPANS) continue;
-      onPair(this, window.leafIndex(slot), entry.leafIndex, window.startNs(slot));
+      onPair(this, window.leafIndex(slot), entry.leafIndex, slot);
       window.countLink(slot);
       entry.links++;
     }

@@ -12,9 +12,17 @@ export function isStart(row: Uint8Array): boolean {
 }
 
 /** The pair that a row of trace_links is about. */
-export function readLinkRow(row: Uint8Array): { accessLeaf: number; spanLeaf: number } {
+export function readLinkRow(row: Uint8Array): {
+  rule: string;
+  accessLeaf: number;
+  spanLeaf: number;
+} {
   const value = columnsOf(TABLES.link, row);
-  return { accessLeaf: Number(value("AccessLeaf")), spanLeaf: Number(value("SpanLeaf")) };
+  return {
+    rule: String(value("Rule")),
+    accessLeaf: Number(value("AccessLeaf")),
+    spanLeaf: Number(value("SpanLeaf")),
+  };
 }
 
 /** What makes a row of findings this finding and no other. */

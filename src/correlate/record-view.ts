@@ -1,5 +1,5 @@
-import { ColumnFinder } from "../records/column-finder.ts";
-import { TABLES } from "../records/columns.ts";
+import { behindLength, ColumnFinder, lengthAt } from "../records/column-finder.ts";
+import { type Table, TABLES } from "../records/columns.ts";
 import { lowAt } from "../records/timestamps.ts";
 import { ProxySpans, SPAN_COLUMNS } from "./proxy-spans.ts";
 
@@ -7,11 +7,21 @@ import { ProxySpans, SPAN_COLUMNS } from "./proxy-spans.ts";
 const RECEIVED_OFFSET = 18;
 const TRACE_ID_DIGITS = 32;
 const SPAN_ID_DIGITS = 16;
-const ACCESS_COLUMNS = ["Timestamp", "TraceId", "SpanId"] as const;
+const ACCESS_COLUMNS = ["Timestamp", "TraceId", "SpanId", "RequestId"] as const;
+/** Stands far behind the others, and is looked at only where there is a request ID. */
+const DIALECT = "Dialect";
+const BEHIND_REQUEST_ID: Table = {
+  ...TABLES.access,
+  columns: TABLES.access.columns.slice(
+    TABLES.access.columns.findIndex(({ name }) => name === "RequestId") + 1,
+  ),
+};
+/** Dialect of the records that a policy engine wrote of its decisions, as a String of a row. */
+const DECISION_LOG = Buffer.from("\x03opa");
 
 /** Columns that correlation looks at, in the order of the row: what it needs of rows that only the store still has. */
 export const WANTED_COLUMNS = {
-  access: ["ReceivedTimestamp", ...ACCESS_COLUMNS],
+  access: ["ReceivedTimestamp", ...ACCESS_COLUMNS, DIALECT],
   span: ["ReceivedTimestamp", ...SPAN_COLUMNS],
 } as const;
 
@@ -27,6 +37,12 @@ export class RecordView {
   readonly ids = new Uint32Array(6);
   hasTraceId = false;
   hasSpanId = false;
+  /** Where the request ID of an access record stands in `bytes`: an empty range when there is none, and for a span. */
+  bytes: Uint8Array = new Uint8Array(0);
+  requestIdStart = 0;
+  requestIdEnd = 0;
+  /** Is it an access record that a policy engine wrote of a decision? */
+  isDecision = false;
   /** Start of the request or span: low and high 32 bits of nanoseconds. */
   startLow = 0;
   startHigh = 0;
@@ -36,6 +52,7 @@ export class RecordView {
   subjectStart = 0;
   subjectEnd = 0;
   readonly #access = new ColumnFinder(TABLES.access, ACCESS_COLUMNS);
+  readonly #dialect = new ColumnFinder(BEHIND_REQUEST_ID, [DIALECT]);
   readonly #span = new ColumnFinder(TABLES.span, SPAN_COLUMNS);
   readonly #proxySpans = new ProxySpans();
 
@@ -45,6 +62,13 @@ export class RecordView {
     this.#access.find(bytes, start);
     this.#readIds(bytes, positions[0]!, positions[1]!, positions[2]!);
     this.isExpected = false;
+    this.bytes = bytes;
+    this.requestIdStart = behindLength(bytes, positions[3]!);
+    this.requestIdEnd = this.requestIdStart + lengthAt(bytes, positions[3]!);
+    this.isDecision = false;
+    if (this.requestIdStart === this.requestIdEnd) return;
+    this.#dialect.find(bytes, this.requestIdEnd);
+    this.isDecision = beginsWith(bytes, this.#dialect.positions[0]!, DECISION_LOG);
   }
 
   /** Reads a span whose row begins at `start`. */
@@ -52,6 +76,8 @@ export class RecordView {
     const { positions } = this.#span;
     this.#span.find(bytes, start);
     this.#readIds(bytes, positions[0]!, positions[1]!, positions[2]!);
+    this.requestIdStart = this.requestIdEnd = 0;
+    this.isDecision = false;
     const proxySpans = this.#proxySpans;
     this.isExpected = proxySpans.read(bytes, positions);
     this.subjectStart = proxySpans.subjectStart;
@@ -64,6 +90,11 @@ export class RecordView {
     this.hasTraceId = readId(bytes, traceId, TRACE_ID_DIGITS, this.ids, 0);
     this.hasSpanId = readId(bytes, spanId, SPAN_ID_DIGITS, this.ids, 4);
   }
+}
+
+function beginsWith(bytes: Uint8Array, start: number, prefix: Uint8Array): boolean {
+  for (let i = 0; i < prefix.length; i++) if (bytes[start + i] !== prefix[i]) return false;
+  return true;
 }
 
 /** Reads an ID of lower-case hex digits; false when it is absent or zero. Source: W3C Trace Context, section 3.2.2. */

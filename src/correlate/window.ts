@@ -2,6 +2,8 @@ import { randomFillSync } from "node:crypto";
 
 /** Words of a key: for the rule `span` a trace ID and a span ID. */
 export const KEY_WORDS = 6;
+/** Words of a trace ID. */
+const TRACE_WORDS = 4;
 /** Access records and spans with the same key do not find their own kind. */
 export const SIDES = { access: 0, span: 1 } as const;
 export type Side = (typeof SIDES)[keyof typeof SIDES];
@@ -28,12 +30,20 @@ class Chunk {
   readonly subject = new Uint32Array(CHUNK_SLOTS);
   readonly state = new Uint8Array(CHUNK_SLOTS);
   readonly links = new Uint8Array(CHUNK_SLOTS);
+  /** Words of the trace ID, where the key does not hold it. */
+  readonly traceIds: Uint32Array;
+
+  constructor(keepsTraceIds: boolean) {
+    this.traceIds = new Uint32Array(keepsTraceIds ? TRACE_WORDS * CHUNK_SLOTS : 0);
+  }
 }
 
-/** A record that enters the window. The key is copied. */
+/** A record that enters the window. Key and IDs are copied. */
 export interface Entry {
   side: Side;
   key: Uint32Array;
+  /** The trace ID, and perhaps more behind it; zeros where there is none. */
+  ids: Uint32Array;
   leafIndex: number;
   /** On the clock of the log, and as the sender's request was stamped: see LogClock. */
   arrivedMs: number;
@@ -52,7 +62,7 @@ export interface Entry {
  * Records are numbered as they come. A bucket names its newest record, and each record the one before it in its bucket. Nothing is undone
  * when a record leaves: a chain ends where it comes to a number that is no longer in the window.
  *
- * Memory: 66 bytes a record, in chunks that come with the load and go with it, and up to 16 bytes a record for the buckets.
+ * Memory: 66 bytes a record, or 82 with trace IDs, in chunks that come with the load and go with it, and up to 16 bytes a record for the buckets.
  * Buckets are chosen by universal hashing with secret factors: trace IDs come from outside, and nobody outside can make chains long.
  */
 export class Window {
@@ -71,8 +81,12 @@ export class Window {
   /** First bucket of the key that was sought last. */
   #bucket = 0;
 
-  constructor(maxRecords: number) {
+  readonly #keepsTraceIds: boolean;
+
+  /** `keepsTraceIds`: for a rule whose key is no trace ID. */
+  constructor(maxRecords: number, keepsTraceIds = false) {
     this.maxRecords = maxRecords;
+    this.#keepsTraceIds = keepsTraceIds;
     // A chunk is given back when its last record has left; by then the next has begun.
     const slots = 2 ** Math.ceil(Math.log2(maxRecords + CHUNK_SLOTS));
     this.#slotMask = slots - 1;
@@ -95,6 +109,8 @@ export class Window {
     const i = slot & CHUNK_MASK;
     const { key } = entry;
     for (let word = 0, at = i * KEY_WORDS; word < KEY_WORDS; word++) chunk.keys[at++] = key[word]!;
+    for (let word = 0, at = i * TRACE_WORDS; word < TRACE_WORDS && this.#keepsTraceIds; word++)
+      chunk.traceIds[at++] = entry.ids[word]!;
     chunk.leaf[i] = entry.leafIndex;
     chunk.arrivedMs[i] = entry.arrivedMs;
     chunk.receivedMs[i] = entry.receivedMs;
@@ -193,6 +209,12 @@ export class Window {
     return this.#chunkOf(slot).startNs[slot & CHUNK_MASK]!;
   }
 
+  /** Words of the trace ID, which the window must keep; zeros where there was none. */
+  traceId(slot: number): Uint32Array {
+    const at = (slot & CHUNK_MASK) * TRACE_WORDS;
+    return this.#chunkOf(slot).traceIds.subarray(at, at + TRACE_WORDS);
+  }
+
   subject(slot: number): number {
     return this.#chunkOf(slot).subject[slot & CHUNK_MASK]!;
   }
@@ -207,7 +229,7 @@ export class Window {
   }
 
   #newChunk(): Chunk {
-    const chunk = this.#spare ?? new Chunk();
+    const chunk = this.#spare ?? new Chunk(this.#keepsTraceIds);
     this.#spare = undefined;
     return chunk;
   }

@@ -20,6 +20,7 @@ export const CHAR = {
   semicolon: 0x3b,
   equals: 0x3d,
   question: 0x3f,
+  at: 0x40,
   bracketOpen: 0x5b,
   backslash: 0x5c,
   bracketClose: 0x5d,
@@ -100,6 +101,19 @@ export function indexOfText(
   for (let i = start; i <= last; i++)
     if (from[i] === text[0] && startsWith(from, i, end, text)) return i;
   return -1;
+}
+
+/** Does the range hold `text`, upper and lower case alike? `text` is lower case. */
+export function containsIgnoringCase(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  text: Uint8Array,
+): boolean {
+  const last = end - text.length;
+  for (let i = start; i <= last; i++)
+    if (equalsIgnoringCase(from, i, i + text.length, text)) return true;
+  return false;
 }
 
 export function isDigit(byte: number): boolean {

@@ -222,6 +222,23 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
   },
   user_agent: { plain: ["user_agent", "user_agent.original", "http.user_agent"] },
   downstream_transport_failure_reason: { sure: ["downstream_transport_failure_reason"] },
+  source_pod: {},
+  source_labels: {},
+  source_service: {},
+  destination_pod: {},
+  destination_labels: {},
+  actor_id: {},
+  actor_type: {},
+  resolved_user: {},
+  caller_uri_san: {},
+  is_reply: {},
+  event_type: {},
+  action: {},
+  target_id: {},
+  reason_code: {},
+  policy_namespace: {},
+  denying_policy: {},
+  denying_policy_namespace: {},
   direction: { plain: ["direction", "traffic_direction", "listener_direction"] },
   downstream_local_uri_san: { sure: ["downstream_local_uri_san"] },
   upstream_local_uri_san: { sure: ["upstream_local_uri_san"] },
@@ -405,4 +422,40 @@ export function findKey(key: string): KnownKey | undefined {
   for (const [end, name] of METADATA_ENDS)
     if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };
   return undefined;
+}
+
+/** Headers of a request that say what a field says. A client writes them, so none may be a field of what the proxy found out itself. */
+const HEADERS: ReadonlySet<number> = new Set(
+  (
+    [
+      "request_id",
+      "traceparent",
+      "b3",
+      "x_b3_traceid",
+      "x_b3_spanid",
+      "x_b3_parentspanid",
+      "x_b3_sampled",
+      "x_b3_flags",
+      "datadog_trace_id",
+      "datadog_parent_id",
+      "datadog_sampling_priority",
+      "datadog_tags",
+      "x_amzn_trace_id",
+      "x_cloud_trace_context",
+      "sw8",
+      "x_forwarded_client_cert",
+      "x_forwarded_for",
+      "user_agent",
+      "method",
+      "authority",
+      "path",
+      "content_type",
+    ] as const
+  ).map((name) => FIELD[name]),
+);
+
+/** The field that a header of the request holds, or undefined. */
+export function findHeader(name: string): number | undefined {
+  const field = findKey(name)?.field;
+  return field !== undefined && HEADERS.has(field) ? field : undefined;
 }

@@ -27,8 +27,8 @@ const OUTBOUND = [
   ascii("BlackHoleCluster"),
 ] as const;
 /** What the configuration of a proxy may say in its access log, in either case (as Envoy's `traffic_direction`). */
-const SAYS_INBOUND = ascii("inbound");
-const SAYS_OUTBOUND = ascii("outbound");
+const SAYS_INBOUND = [ascii("inbound"), ascii("ingress")] as const;
+const SAYS_OUTBOUND = [ascii("outbound"), ascii("egress")] as const;
 /** Istio's SNI for traffic between sidecars: `outbound_.port_._.host`, with the subset between the underscores. */
 const SNI_OUTBOUND = ascii("outbound_.");
 const SNI_HOST = ascii("_.");
@@ -49,22 +49,29 @@ export function mapDestination(reading: Reading): void {
   fillText(reading, ACCESS.ProxyId, FIELD.node_id);
   fillText(reading, ACCESS.ProxyId, FIELD.pod);
   if (reading.dialect.namesBothSides === true) fillDestination(reading);
-  fillText(reading, ACCESS.LocalNamespace, FIELD.namespace);
+  else fillText(reading, ACCESS.LocalNamespace, FIELD.namespace);
   trimCluster(reading);
   mapDirection(reading);
   mapServiceName(reading);
   mapLocalAddress(reading);
 }
 
-/** Columns that the resource gives, the same for all records of a scope. */
+const OF_DESTINATION: ReadonlySet<number> = new Set([
+  ACCESS.ServiceName,
+  ACCESS.LocalNamespace,
+  ACCESS.LocalWorkload,
+]);
+
+/** Columns that the resource gives, the same for all records of a scope. Where the record names both sides, the resource says nothing of the destination. */
 function applyTraits(reading: Reading): void {
-  const { draft, traits } = reading;
+  const { draft, traits, dialect } = reading;
+  const namesBoth = dialect.namesBothSides === true;
   const { bytes, columns, ends } = traits;
   draft.share(bytes);
   let start = 0;
   for (let i = 0; i < columns.length; i++) {
     const end = ends[i]!;
-    draft.setShared(columns[i]!, start, end);
+    if (!namesBoth || !OF_DESTINATION.has(columns[i]!)) draft.setShared(columns[i]!, start, end);
     start = end;
   }
 }
@@ -105,12 +112,14 @@ function fillDestination(reading: Reading): void {
   fillText(reading, ACCESS.LocalServiceAccount, FIELD.destination_service_account);
 }
 
-function says(reading: Reading, direction: Uint8Array): boolean {
+function says(reading: Reading, words: readonly Uint8Array[]): boolean {
   const field = FIELD.direction;
-  return (
-    reading.has(field) &&
-    equalsIgnoringCase(reading.buffer, reading.start[field]!, reading.end[field]!, direction)
-  );
+  if (!reading.has(field)) return false;
+  const start = reading.start[field]!;
+  const end = reading.end[field]!;
+  for (let i = 0; i < words.length; i++)
+    if (equalsIgnoringCase(reading.buffer, start, end, words[i]!)) return true;
+  return false;
 }
 
 function startsWithAny(reading: Reading, field: number, prefixes: readonly Uint8Array[]): boolean {

@@ -22,6 +22,8 @@ export interface Dialect {
    * Of several that a record has for one field, the first in this list counts.
    */
   readonly keys?: Readonly<Record<string, FieldName | null>>;
+  /** What keys begin with whose rest is the name of a request's header (`…headers.x-request-id`). Such a header means what findHeader in attribute-keys.ts says. */
+  readonly headers?: readonly string[];
   /** Do other keys mean what attribute-keys.ts says? Default true. */
   readonly sharedKeys?: boolean;
   /** Fields that `keys` alone gives: another key that means one of them elsewhere stays in LogAttributes. */
@@ -35,9 +37,14 @@ export interface Dialect {
   accepts?(reading: Reading): boolean;
   /** Claims only what no other dialect does. */
   readonly isLastResort?: boolean;
-  /** Looks at the fields before columns are filled from them, and forgets those that say nothing or ignores those that say something else. No strings, no objects. */
+  /** Looks at the fields before columns are filled from them: forgets, drops or ignores those that say nothing or something else, and swaps those that stand for each other. No strings, no objects. */
   prepare?(reading: Reading): void;
-  /** The record names the destination's workload whichever of the two sides wrote it: that is what the columns Local… say then. By default they do so only where a request comes in. */
+  /** What its keys match is the dialect's whatever other dialects of ours the keys and lines match as well. At most one may say so of a record, and it has no `accepts`. */
+  readonly outranksOthers?: boolean;
+  /**
+   * The record names the destination's workload whichever of the two sides wrote it: that is what ServiceName and the columns Local… say then,
+   * and not what the resource says of the side that wrote it. By default they name the destination only where a request comes in.
+   */
   readonly namesBothSides?: boolean;
   /** The record's own time is the end of the request, not its start. */
   readonly timeIsEnd?: boolean;

@@ -1,11 +1,16 @@
 import { AttributeList, VALUE_TYPES } from "../records/attributes.ts";
 import { LogView } from "../records/views.ts";
+import { ascii, CHAR, equalsText } from "./ascii.ts";
 
 const INITIAL_BYTES = 16 * 1024;
 /** A buffer that one large record has grown beyond this is not kept for the next one. */
 const MAX_KEPT_BYTES = 1024 * 1024;
 const TRACE_ID_BYTES = 16;
 const EIGHT_BYTES = 8;
+const DOT_KEY = ascii(".key");
+const DOT_VALUE = ascii(".value");
+/** Longest dotted name; what would get a longer one stays in Body. Without it, a long name repeated for each member would grow a small text into a large one. */
+export const MAX_NAME_BYTES = 256;
 
 /**
  * A record whose body has become attributes: the fields of a line, the members of a JSON text or of a list of values, each under its name; nested ones under
@@ -60,6 +65,40 @@ export class Expansion {
   /** An attribute of text: both ranges are of `bytes`. */
   push(keyStart: number, keyEnd: number, start: number, end: number): void {
     this.attributes.push(keyStart, keyEnd, VALUE_TYPES.string, start, end);
+  }
+
+  /**
+   * An item of an array that is a pair, `{"key": "X-Request-Id", "value": "…"}` in either order, becomes one attribute under the key, so that its name says what
+   * it holds. The item's attributes are those from `first` on, under names of `itemLength` bytes that begin with [prefix, prefixEnd).
+   */
+  foldPair(first: number, itemLength: number, prefix: number, prefixEnd: number): void {
+    const list = this.attributes;
+    if (list.count !== first + 2) return;
+    const key = this.#endsWith(first, itemLength, DOT_KEY) ? first : first + 1;
+    const value = key === first ? first + 1 : first;
+    if (
+      !this.#endsWith(key, itemLength, DOT_KEY) ||
+      !this.#endsWith(value, itemLength, DOT_VALUE) ||
+      list.valueType[key] !== VALUE_TYPES.string
+    )
+      return;
+    const keyStart = list.valueStart[key]!;
+    const keyEnd = list.valueEnd[key]!;
+    if (keyStart === keyEnd || prefixEnd - prefix + 1 + keyEnd - keyStart > MAX_NAME_BYTES) return;
+    const name = this.append(this.#bytes, prefix, prefixEnd);
+    this.appendByte(CHAR.dot);
+    this.append(this.#bytes, keyStart, keyEnd);
+    const type = list.valueType[value]!;
+    const start = list.valueStart[value]!;
+    const end = list.valueEnd[value]!;
+    list.count = first;
+    list.push(name, this.#length, type, start, end);
+  }
+
+  /** Is the attribute's name the item's and `ending`? */
+  #endsWith(attribute: number, itemLength: number, ending: Uint8Array): boolean {
+    const start = this.attributes.keyStart[attribute]! + itemLength;
+    return equalsText(this.#bytes, start, this.attributes.keyEnd[attribute]!, ending);
   }
 
   /** Copies the bytes [start, end) of `from`, which may be `bytes` itself, and returns where they stand. */

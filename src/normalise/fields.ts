@@ -1,3 +1,5 @@
+import { VALUE_TYPES } from "../records/attributes.ts";
+
 /**
  * What an access record can say, in the words of Envoy's access log operators (snake case, as in Istio's JSON format).
  * A dialect says which bytes are which field; the rest of this folder says what a field means for the columns.
@@ -53,6 +55,10 @@ export const FIELD_NAMES = [
   "end_user_issuer",
   "remote_user",
   "claimed_user",
+  "actor_id",
+  "actor_type",
+  "resolved_user",
+  "caller_uri_san",
   "downstream_peer_uri_san",
   "downstream_peer_dns_san",
   "downstream_peer_subject",
@@ -62,6 +68,9 @@ export const FIELD_NAMES = [
   "source_workload",
   "source_namespace",
   "source_service_account",
+  "source_pod",
+  "source_labels",
+  "source_service",
   "downstream_remote_address",
   "client_address",
   "client_port",
@@ -80,6 +89,8 @@ export const FIELD_NAMES = [
   "destination_workload",
   "destination_namespace",
   "destination_service_account",
+  "destination_pod",
+  "destination_labels",
   "destination_service",
   "downstream_local_address",
   "server_address",
@@ -102,6 +113,10 @@ export const FIELD_NAMES = [
   "url",
   "query",
   "content_type",
+  "is_reply",
+  "event_type",
+  "action",
+  "target_id",
   "rpc_system",
   "rpc_service",
   "rpc_method",
@@ -114,7 +129,11 @@ export const FIELD_NAMES = [
   "deny_shadow_effective_policy_id",
   "verdict",
   "reason",
+  "reason_code",
   "policy",
+  "policy_namespace",
+  "denying_policy",
+  "denying_policy_namespace",
   "engine",
   "response_source",
   // result
@@ -150,8 +169,8 @@ export const FIELD = Object.freeze(
   Object.fromEntries(FIELD_NAMES.map((name, i) => [name, i])),
 ) as Readonly<Record<FieldName, number>>;
 
-/** Fields that a typed number can fill; any other takes text alone. 1 by number of the field. */
-export const IS_NUMERIC = numeric(
+/** Fields that a typed number can fill. 1 by number of the field. */
+export const IS_NUMERIC = flagged(
   "start_time",
   "end_time",
   "duration",
@@ -173,7 +192,25 @@ export const IS_NUMERIC = numeric(
   "server_port",
 );
 
-function numeric(...names: FieldName[]): Uint8Array {
+/** Types of values that each field takes: the set of 1 << VALUE_TYPES, by number of the field. Any takes text, most nothing else. */
+export const TAKES = Uint8Array.from(FIELD_NAMES, (_, field) => {
+  const { string, int, double } = VALUE_TYPES;
+  return (1 << string) | (IS_NUMERIC[field] === 1 ? (1 << int) | (1 << double) : 0);
+});
+for (const name of [
+  "verdict",
+  "reason",
+  "reason_code",
+  "event_type",
+  "access_log_type",
+  "direction",
+] as const)
+  TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.int;
+for (const name of ["verdict", "is_reply"] as const) TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.bool;
+for (const name of ["source_labels", "destination_labels"] as const)
+  TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.array;
+
+function flagged(...names: FieldName[]): Uint8Array {
   const flags = new Uint8Array(FIELD_COUNT);
   for (const name of names) flags[FIELD[name]] = 1;
   return flags;

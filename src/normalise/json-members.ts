@@ -1,15 +1,13 @@
 import { VALUE_TYPES } from "../records/attributes.ts";
 import { CHAR, isDigit } from "./ascii.ts";
 import { appendUnescaped } from "./escapes.ts";
-import type { Expansion } from "./expansion.ts";
+import { type Expansion, MAX_NAME_BYTES } from "./expansion.ts";
 import { LINE } from "./line.ts";
 
 /** Members of one text; of a larger one the rest stays in Body. */
 export const MAX_MEMBERS = 512;
 /** Objects and arrays nested deeper than this stay JSON text, the value of the last name. */
 export const MAX_NESTING = 12;
-/** Longest dotted name; what would get a longer one stays in Body. Without it, a long name repeated for each member would grow a small text into a large one. */
-export const MAX_NAME_BYTES = 256;
 
 const MINUS = CHAR.minus;
 const TRUE = Uint8Array.from(Buffer.from("true"));
@@ -66,14 +64,17 @@ export class JsonMembers {
     }
   }
 
-  /** An array of objects or arrays; the index is the name of each. */
+  /** An array of objects or arrays; the index is the name of each, but for those that are pairs of key and value. */
   #readArray(prefix: number, prefixEnd: number, depth: number): boolean {
     const into = this.#into;
     this.#p++;
     for (let i = 0; ; i++) {
       const start = into.length;
       for (const digit of String(i)) into.appendByte(digit.charCodeAt(0));
+      const itemLength = prefixEnd - prefix + 1 + into.length - start;
+      const before = into.attributes.count;
       if (!this.#readMember(prefix, prefixEnd, start, into.length, depth)) return false;
+      into.foldPair(before, itemLength, prefix, prefixEnd);
       this.#skipBlanks();
       if (this.#next(CHAR.bracketClose)) return true;
       if (!this.#next(CHAR.comma)) return false;

@@ -1,8 +1,8 @@
 import { Cursor } from "../core/wire.ts";
 import { VALUE_TYPES } from "../records/attributes.ts";
 import { CHAR } from "./ascii.ts";
-import type { Expansion } from "./expansion.ts";
-import { MAX_MEMBERS, MAX_NAME_BYTES, MAX_NESTING } from "./json-members.ts";
+import { type Expansion, MAX_NAME_BYTES } from "./expansion.ts";
+import { MAX_MEMBERS, MAX_NESTING } from "./json-members.ts";
 
 const { array, kvlist, none } = VALUE_TYPES;
 
@@ -54,7 +54,10 @@ export class ListMembers {
         this.#keyEnd = into.length;
         this.#readValue(item, itemEnd);
       }
+      const itemLength = prefixEnd - prefix + 1 + this.#keyEnd - this.#keyStart;
+      const before = into.attributes.count;
       if (!this.#addMember(prefix, prefixEnd, depth)) isComplete = false;
+      if (type === array) into.foldPair(before, itemLength, prefix, prefixEnd);
       if (this.#members > MAX_MEMBERS) return false;
     }
     return isComplete;

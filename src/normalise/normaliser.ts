@@ -101,8 +101,10 @@ export class Normaliser {
 
   #recognise(view: LogView, shape: KeyShape, traits: ScopeTraits): boolean {
     const { bodies } = this.#rank;
-    const line = bodies.readLine(view, traits);
-    if (line !== undefined) return this.#claimLine(line, traits);
+    if (!this.#isSettled(shape, traits)) {
+      const line = bodies.readLine(view, traits);
+      if (line !== undefined) return this.#claimLine(line, traits);
+    }
     const own = view.attributes.count;
     if (this.#claim(view, shape, traits, own, false)) return true;
     if (!bodies.expand(view)) return this.#claim(view, shape, traits, own, true);
@@ -116,6 +118,12 @@ export class Normaliser {
       this.#claim(view, shape, traits, own, true) ||
       this.#claim(expanded, found, traits, bodyFrom, true)
     );
+  }
+
+  /** Do the keys alone make it a record of a dialect that outranks the others, so that its line is not looked at? */
+  #isSettled(shape: KeyShape, traits: ScopeTraits): boolean {
+    const first = this.#planOf(shape).candidates(this.#dialects, traits)[0];
+    return first?.outranksOthers === true && this.#rank.dialects.includes(first);
   }
 
   /** What the draft was read from: the record itself, or the expansion of its body. */

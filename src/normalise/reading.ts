@@ -2,13 +2,14 @@ import { ACCESS, type AccessDraft, SOURCES, TAKEN } from "../records/access-draf
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
-import { CHAR, equalRanges, equalsIgnoringCase, equalsText, startsWith } from "./ascii.ts";
-import { FIELD_COUNT, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
+import { ascii, CHAR, equalRanges, equalsIgnoringCase, equalsText, startsWith } from "./ascii.ts";
+import { FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
 import { IdentityMarks } from "./identity-marks.ts";
 import { Claims } from "./claims.ts";
 import { Principal } from "./principal.ts";
 import type { Redactor } from "./redaction.ts";
 import { ForwardedCertificates } from "./forwarded-certificates.ts";
+import { LabelList } from "./label-list.ts";
 import type { Dialect } from "./dialect.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 import type { ShapePlan } from "./shape-plan.ts";
@@ -41,6 +42,8 @@ const NO_COLUMN = 0;
 const COLUMN_OF = Uint8Array.from(FIELD_NAMES, (name) =>
   name === "" ? NO_COLUMN : (TEXT_COLUMNS[name] ?? NO_COLUMN),
 );
+
+const TRUE = ascii("true");
 
 /** What holds a field that no attribute holds, and one that the body says twice and differently. */
 const ABSENT = -1;
@@ -84,6 +87,7 @@ export class Reading {
   readonly certificates = new ForwardedCertificates();
   readonly claims = new Claims();
   readonly marks: IdentityMarks;
+  readonly labels = new LabelList();
 
   constructor(draft: AccessDraft, redactor: Redactor) {
     this.draft = draft;
@@ -184,6 +188,42 @@ export class Reading {
     if (column !== NO_COLUMN) this.draft.source[column] = SOURCES.empty;
   }
 
+  /** Is the field there, and does it say `true`? */
+  isTrue(field: number): boolean {
+    if (this.type[field] !== VALUE_TYPES.bool) return this.is(field, TRUE);
+    return this.has(field) && this.buffer[this.start[field]!] === 1;
+  }
+
+  /** Two fields get each other's value, and the columns that they fill as they stand get theirs. For a dialect's `prepare`. */
+  swap(a: number, b: number): void {
+    for (const list of [this.start, this.end, this.type, this.#holder]) {
+      const ofA = list[a]!;
+      list[a] = list[b]!;
+      list[b] = ofA;
+    }
+    this.#place(a);
+    this.#place(b);
+  }
+
+  /** The field is as good as absent: its value stays in LogAttributes. For a dialect's `prepare`. */
+  drop(field: number): void {
+    const holder = this.#holder[field]!;
+    if (holder < 0) return;
+    this.draft.taken[holder] = TAKEN.left;
+    this.#holder[field] = ABSENT;
+    this.#place(field);
+  }
+
+  #place(field: number): void {
+    const { draft } = this;
+    const column = COLUMN_OF[field]!;
+    const holder = this.#holder[field]!;
+    if (holder >= 0) draft.taken[holder] = column === NO_COLUMN ? TAKEN.left : TAKEN.taken;
+    if (column === NO_COLUMN) return;
+    if (holder < 0) draft.setText(column, 0, 0);
+    else draft.setText(column, this.start[field]!, this.end[field]!);
+  }
+
   /** A text column gets the field, when there is one. */
   setText(column: number, field: number): void {
     if (!this.has(field)) return;
@@ -224,10 +264,7 @@ export class Reading {
         taken[i] = TAKEN.taken;
         continue;
       }
-      if (
-        t !== VALUE_TYPES.string &&
-        (IS_NUMERIC[field] === 0 || (t !== VALUE_TYPES.int && t !== VALUE_TYPES.double))
-      ) {
+      if ((TAKES[field]! & (1 << t)) === 0) {
         from = t === VALUE_TYPES.array ? startOfOnlyText(buffer, from, to) : -1;
         if (from < 0 || isAbsent(buffer, from, to)) continue;
         t = VALUE_TYPES.string;

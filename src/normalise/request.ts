@@ -77,6 +77,7 @@ function mapTarget(reading: Reading): void {
     const start = startOfPath(reading, field);
     const end = reading.end[field]!;
     if (start === reading.start[field]) reading.take(field);
+    else setAuthority(reading, reading.start[field]!, start);
     const question = indexOf(buffer, CHAR.question, start, end);
     setPath(reading, start, question < 0 ? end : question);
     if (question >= 0) setQuery(reading, question + 1, end);

@@ -1,6 +1,6 @@
 import type { KeyShape } from "../records/key-shape.ts";
 import { REMARKS } from "../records/remarks.ts";
-import { findKey, WEIGHTS } from "./attribute-keys.ts";
+import { findHeader, findKey, WEIGHTS } from "./attribute-keys.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
 import { FIELD } from "./fields.ts";
@@ -55,6 +55,7 @@ export class ShapePlan {
   /** Fields in the words of a dialect that has its own. */
   readonly #ownFields = new Map<Dialect, Uint8Array>();
   readonly #dialects: Dialect[][] = [];
+  readonly #answers = new Map<(plan: ShapePlan) => number, number>();
   /** What was asked for last, and the answer: the records of a scope come one after the other. */
   #lastTraits: ScopeTraits | undefined;
   #lastAnswer: Dialect[] = NONE;
@@ -92,7 +93,7 @@ export class ShapePlan {
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
 
-  /** The dialects that may claim records of this shape under these traits, in any order; the caller may put them into another. */
+  /** The dialects that may claim records of this shape under these traits, one that outranks the others first; the caller may put those into another order. */
   candidates(dialects: readonly Dialect[], traits: ScopeTraits): Dialect[] {
     if (traits !== this.#lastTraits) {
       this.#lastAnswer = this.#decide(dialects, traits);
@@ -101,19 +102,27 @@ export class ShapePlan {
     return this.#lastAnswer;
   }
 
+  /** What `work` makes of the keys; it is asked once. For what a dialect's hooks want to know of them. */
+  once(work: (plan: ShapePlan) => number): number {
+    let answer = this.#answers.get(work);
+    if (answer === undefined) this.#answers.set(work, (answer = work(this)));
+    return answer;
+  }
+
   /** FIELD of each attribute, in the words of `dialect`. */
   fieldsOf(dialect: Dialect): Uint8Array {
-    const { keys: own, ownFields, sharedKeys = true } = dialect;
-    if (own === undefined) return this.fields;
+    const { keys: own = {}, headers = [], ownFields, sharedKeys = true } = dialect;
+    if (dialect.keys === undefined && dialect.headers === undefined) return this.fields;
     const known = this.#ownFields.get(dialect);
     if (known !== undefined) return known;
     const chosen = this.#choose(own);
     const fields = Uint8Array.from(this.keys, (key, i) => {
       if (this.headers[i]! >= 0) return 0;
       const name = Object.hasOwn(own, key) ? own[key] : undefined;
-      if (name === undefined)
-        return sharedKeys && ownFields?.has(this.fields[i]!) !== true ? this.fields[i]! : 0;
-      return name === null || chosen.get(name) !== key ? 0 : FIELD[name];
+      if (name !== undefined) return name === null || chosen.get(name) !== key ? 0 : FIELD[name];
+      const prefix = headers.find((start) => key.startsWith(start));
+      if (prefix !== undefined) return findHeader(key.slice(prefix.length)) ?? 0;
+      return sharedKeys && ownFields?.has(this.fields[i]!) !== true ? this.fields[i]! : 0;
     });
     const isOwn = fields.some((field, i) => field !== this.fields[i]);
     this.#ownFields.set(dialect, isOwn ? fields : this.fields);
@@ -131,7 +140,9 @@ export class ShapePlan {
   #decide(dialects: readonly Dialect[], traits: ScopeTraits): Dialect[] {
     const before = this.#kinds.indexOf(traits.kind);
     if (before >= 0) return this.#dialects[before]!;
-    const found = dialects.filter((dialect) => dialect.matches?.(this, traits) === true);
+    const found = dialects
+      .filter((dialect) => dialect.matches?.(this, traits) === true)
+      .toSorted((a, b) => Number(b.outranksOthers === true) - Number(a.outranksOthers === true));
     const i = this.#kinds.length % MAX_DECISIONS;
     if (this.#kinds.length === MAX_DECISIONS) this.#kinds.length = this.#dialects.length = 0;
     this.#kinds[i] = traits.kind;

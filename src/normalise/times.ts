@@ -63,7 +63,7 @@ export function mapTimes(reading: Reading): void {
   const durationNs = readDurations(reading);
   draft.setNumber(ACCESS.DurationNs, durationNs);
   if (knowsStart) reading.take(FIELD.end_time);
-  else if (dialect.timeIsEnd === true && (isRead || isSent)) moveToStart(reading, durationNs);
+  else if (dialect.timeIsEnd === true && (isRead || isSent)) moveToStart(reading);
   else if (dialect.timeIsLine === true && (isRead || isSent))
     reading.say(ACCESS.TimeBasis, WORD.line);
   if (reading.has(FIELD.upstream_service_time)) {
@@ -91,16 +91,17 @@ function readTime({ buffer, time, start, end, type }: Reading, field: number): b
 }
 
 /** The time that the record gives is the end: the request began as much earlier as it took, if it says so. */
-function moveToStart(reading: Reading, durationNs: number): void {
+export function moveToStart(reading: Reading): void {
   const { low, high } = reading.draft;
   reading.say(ACCESS.TimeBasis, WORD.stream_end);
-  if (durationNs === NO_NUMBER) return;
-  const end = (high[ACCESS.Timestamp]! >>> 0) * TWO_32 + (low[ACCESS.Timestamp]! >>> 0);
-  if (durationNs > end) return;
-  const lowDuration = durationNs % TWO_32;
-  const borrow = low[ACCESS.Timestamp]! >>> 0 < lowDuration ? 1 : 0;
-  low[ACCESS.Timestamp]! -= lowDuration;
-  high[ACCESS.Timestamp]! -= Math.floor(durationNs / TWO_32) + borrow;
+  if (high[ACCESS.DurationNs]! < 0) return; // unknown
+  const lowDuration = low[ACCESS.DurationNs]! >>> 0;
+  const lowEnd = low[ACCESS.Timestamp]! >>> 0;
+  const highStart =
+    (high[ACCESS.Timestamp]! >>> 0) - high[ACCESS.DurationNs]! - (lowEnd < lowDuration ? 1 : 0);
+  if (highStart < 0) return; // longer than the time since 1970
+  low[ACCESS.Timestamp] = lowEnd - lowDuration;
+  high[ACCESS.Timestamp] = highStart;
 }
 
 /** Nanoseconds behind the last whole microsecond. */

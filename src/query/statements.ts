@@ -144,7 +144,7 @@ const RECORD_WORKLOAD =
 export const COVERAGE = `SELECT Workload, sum(Spans) AS spans, sum(Records) AS accessRecords, sum(Linked) AS linked, sum(Untraced) AS untraced, sum(Blind) AS blind
 FROM (
   SELECT ${RECORD_WORKLOAD} AS Workload, 0 AS Spans, count() AS Records,
-    countIf((LogId, LeafIndex) IN (SELECT AccessLog, AccessLeaf FROM trace_links WHERE Rule != 'peer' AND Timestamp >= fromUnixTimestamp64Nano({linkedFrom:Int64}))) AS Linked,
+    countIf((LogId, LeafIndex) IN (SELECT AccessLog, AccessLeaf FROM trace_links WHERE Rule NOT IN ('peer', 'decision') AND Timestamp >= fromUnixTimestamp64Nano({linkedFrom:Int64}))) AS Linked,
     countIf(TraceId = '' OR SampledHint = 0) AS Untraced, 0 AS Blind
   FROM access_records WHERE ${TIME_RANGE} GROUP BY Workload
   UNION ALL

@@ -318,8 +318,8 @@ const LOG = [
 
 const LINK = [
   column("Timestamp", "DateTime64(9)", "When the link was made"),
-  column("TraceId", "String", "Trace of both records"),
-  column("Rule", LC, "Rule that matched: span, parent, request_id, trace, peer"),
+  column("TraceId", "String", "Trace of both records; empty when neither names one"),
+  column("Rule", LC, "Rule that matched: span, parent, request_id, trace, peer, decision"),
   column("Confidence", "Float32", "Confidence of the rule, 0 to 1"),
   column("AccessLog", LC, "LogId of the access record"),
   column("AccessLeaf", "UInt64", "LeafIndex of the access record"),
@@ -327,7 +327,7 @@ const LINK = [
   column(
     "SpanLeaf",
     "UInt64",
-    "LeafIndex of the span; for the rule peer, of the other access record",
+    "LeafIndex of the span; for the rules peer and decision, of the other access record",
   ),
   column(
     "ClockDifferenceNs",

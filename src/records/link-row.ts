@@ -10,7 +10,7 @@ const TRACE_ID_BYTES = 16;
 export interface LinkRecord {
   /** Nanoseconds since the epoch. */
   readonly madeAtNs: bigint;
-  /** Bytes of the trace ID. */
+  /** Bytes of the trace ID; zeros where neither record has one, which makes the column empty. */
   readonly traceId: Uint8Array;
   readonly rule: string;
   readonly confidence: number;
@@ -41,7 +41,11 @@ export class LinkSection {
     const { out } = builder;
     builder.open(this.#head, ROW_ROOM);
     writeInt64(out, link.madeAtNs);
-    out.writeHexText(link.traceId, 0, TRACE_ID_BYTES);
+    out.writeHexText(
+      link.traceId,
+      link.traceId.some((byte) => byte !== 0) ? 0 : -1,
+      TRACE_ID_BYTES,
+    );
     this.#writeText(link.rule);
     this.#float[0] = link.confidence;
     out.writeUint32(this.#floatBits[0]!);

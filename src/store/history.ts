@@ -68,10 +68,15 @@ type Wanted = HistoryRange["wanted"];
 
 function statement({ wanted }: { readonly wanted: Wanted }): string {
   const since = "fromUnixTimestamp64Nano({since:Int64})";
-  const ids = `ReceivedTimestamp >= ${since} AND TraceId != '' AND SpanId != ''`;
+  const received = `ReceivedTimestamp >= ${since}`;
+  const ids = "TraceId != '' AND SpanId != ''";
   const selects = [
-    select(TABLES.access, firstColumns(TABLES.access, wanted.access), ids),
-    select(TABLES.span, firstColumns(TABLES.span, wanted.span), ids),
+    select(
+      TABLES.access,
+      firstColumns(TABLES.access, wanted.access),
+      `${received} AND (${ids} OR RequestId != '')`,
+    ),
+    select(TABLES.span, firstColumns(TABLES.span, wanted.span), `${received} AND ${ids}`),
     select(TABLES.link, allColumns(TABLES.link), `Timestamp >= ${since}`),
     select(TABLES.finding, allColumns(TABLES.finding), `Timestamp >= ${since} - INTERVAL 1 MINUTE`),
     select(

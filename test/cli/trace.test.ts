@@ -161,7 +161,7 @@ t.test(
 );
 
 t.test(
-  "the surest link decides, and the other side of a call stands where its peer is",
+  "the surest link decides, and the other side of a call, or a decision on it, stands where its peer is",
   async (t) => {
     const spans = [span(1, "a", ""), span(2, "b", "a")];
     const records = [
@@ -178,6 +178,15 @@ t.test(
     const peers = [...spans, access(100), access(101), link(100, 2), link(101, 100, "peer", 0.9)];
     t.match(tree(peers).join("\n"), "rule peer, confidence 0.9; leaf 101");
     t.notMatch(tree(peers).join("\n"), "not linked");
+    const decided = [
+      ...spans,
+      access(100),
+      access(101),
+      link(100, 2),
+      link(100, 101, "decision", 0.9),
+    ];
+    t.match(tree(decided).join("\n"), "rule decision, confidence 0.9; leaf 101");
+    t.notMatch(tree(decided).join("\n"), "not linked");
     const reversed = [
       ...spans,
       access(100),

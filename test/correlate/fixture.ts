@@ -93,12 +93,19 @@ export interface RecordInput {
   readonly start?: number;
 }
 
+export interface AccessRowInput extends RecordInput {
+  readonly requestId?: string;
+  readonly dialect?: string;
+}
+
 export function accessRow({
   traceId,
   spanId,
   received,
   start = received,
-}: RecordInput): Uint8Array {
+  requestId = "",
+  dialect = "envoy_otel",
+}: AccessRowInput): Uint8Array {
   return makeRow(TABLES.access, {
     ReceivedTimestamp: msToNs(received),
     Sender: "sender",
@@ -107,7 +114,9 @@ export function accessRow({
     Phase: "end",
     TraceId: traceId ?? "",
     SpanId: spanId ?? "",
+    RequestId: requestId,
     Path: "/orders",
+    Dialect: dialect,
   });
 }
 

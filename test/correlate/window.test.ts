@@ -6,6 +6,7 @@ function entry(side: Side, key: readonly number[], leafIndex: number, extra = {}
   return {
     side,
     key: Uint32Array.from(key),
+    ids: new Uint32Array(6).fill(leafIndex),
     leafIndex,
     arrivedMs: leafIndex / 2,
     receivedMs: leafIndex / 4,
@@ -102,6 +103,10 @@ t.test("a record keeps what it came with", async (t) => {
   t.equal(window.receivedMs(slot), 1_795_000_000_000.125);
   t.equal(window.subject(slot), 77);
   t.ok(window.isExpected(slot));
+  const keeping = new Window(100, true);
+  keeping.seek(one.key);
+  keeping.add({ ...one, ids: Uint32Array.of(11, 12, 13, 0xffff_ffff, 15, 16) });
+  t.same([...keeping.traceId(keeping.oldest)], [11, 12, 13, 0xffff_ffff]);
   t.ok(window.isBlind(slot));
   for (let i = 0; i < 300; i++) window.countLink(slot);
   t.equal(window.links(slot), 255, "the count stops");

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import t from "tap";
 import { BodyReader } from "../../src/normalise/body-reader.ts";
 import type { Dialect } from "../../src/normalise/dialect.ts";
-import type { Expansion } from "../../src/normalise/expansion.ts";
-import { MAX_MEMBERS, MAX_NAME_BYTES, MAX_NESTING } from "../../src/normalise/json-members.ts";
+import { type Expansion, MAX_NAME_BYTES } from "../../src/normalise/expansion.ts";
+import { MAX_MEMBERS, MAX_NESTING } from "../../src/normalise/json-members.ts";
 import { LINE } from "../../src/normalise/line.ts";
 import { LineFormat } from "../../src/normalise/line-format.ts";
 import { VALUE_TYPES } from "../../src/records/attributes.ts";
@@ -56,9 +56,10 @@ function flatten(value: unknown, name = ""): [string, string | null][] {
   return [[name, typeof value === "string" ? value.toWellFormed() : JSON.stringify(value)]];
 }
 
+// At most 4 · (2 · 4)² members: fewer than MAX_MEMBERS.
 const json = fc.letrec((tie) => ({
   value: fc.oneof(
-    { maxDepth: 3 },
+    { maxDepth: 2 },
     fc.oneof(
       fc.string({ unit: "binary" }),
       fc.integer(),
@@ -68,9 +69,9 @@ const json = fc.letrec((tie) => ({
     ),
     tie("object"),
     fc.array(fc.oneof(fc.string(), fc.integer(), fc.constant(null)), { maxLength: 3 }),
-    fc.array(tie("object"), { maxLength: 3 }),
+    fc.array(tie("object"), { maxLength: 2 }),
   ),
-  object: fc.dictionary(fc.string({ minLength: 1, maxLength: 8 }), tie("value"), { maxKeys: 5 }),
+  object: fc.dictionary(fc.string({ minLength: 1, maxLength: 8 }), tie("value"), { maxKeys: 4 }),
 })).object as fc.Arbitrary<Record<string, unknown>>;
 
 function expand(body: object, more: object[] = []): { reader: BodyReader; isExpanded: boolean } {
@@ -185,12 +186,12 @@ t.test("a list of values is read as JSON of the same content is", async () => {
     object: fc.dictionary(
       fc.string({ minLength: 1, maxLength: 8 }),
       fc.oneof(
-        { maxDepth: 3 },
+        { maxDepth: 2 },
         fc.string({ minLength: 1 }),
         tie("object"),
-        fc.array(tie("object"), { minLength: 1, maxLength: 3 }),
+        fc.array(tie("object"), { minLength: 1, maxLength: 2 }),
       ),
-      { minKeys: 1, maxKeys: 5 },
+      { minKeys: 1, maxKeys: 4 },
     ),
   })).object as fc.Arbitrary<Record<string, unknown>>;
   fc.assert(
@@ -263,4 +264,53 @@ t.test("JSON in JSON is one record", async (t) => {
     ["method", "GET"],
     ["path", "/ä\n"],
   ]);
+});
+
+t.test("items of an array that are pairs of key and value stand under their keys", async (t) => {
+  const pairs = [
+    { key: "X-Request-Id", value: "r1" },
+    { value: "*/*", key: "Accept" },
+    { key: "", value: "no name" },
+    { key: "X-Empty", value: "" },
+    { key: "no value" },
+    { key: "more", value: "v", kind: "k" },
+    { key: { key: "a", value: "b" }, value: "c" },
+    { key: "n".repeat(MAX_NAME_BYTES), value: "too long a name" },
+    { key: "Accept", value: "again" },
+  ];
+  const expected = [
+    ["h.X-Request-Id", "r1"],
+    ["h.Accept", "*/*"],
+    ["h.2.key", ""],
+    ["h.2.value", "no name"],
+    ["h.X-Empty", ""],
+    ["h.4.key", "no value"],
+    ["h.5.key", "more"],
+    ["h.5.value", "v"],
+    ["h.5.kind", "k"],
+    ["h.6.key.key", "a"],
+    ["h.6.key.value", "b"],
+    ["h.6.value", "c"],
+    ["h.7.key", "n".repeat(MAX_NAME_BYTES)],
+    ["h.7.value", "too long a name"],
+    ["h.Accept", "again"],
+  ];
+  const { reader } = expand({ stringValue: JSON.stringify({ h: pairs, key: "k", value: "v" }) });
+  t.strictSame(membersOf(reader.expansion), [...expected, ["key", "k"], ["value", "v"]]);
+  t.equal(reader.status, LINE.full);
+  const typed = pairs.map((pair) => ({
+    kvlistValue: {
+      values: Object.entries(pair).map(([key, item]) => ({
+        key,
+        value:
+          typeof item === "string"
+            ? { stringValue: item }
+            : { kvlistValue: { values: attributes(item) } },
+      })),
+    },
+  }));
+  const list = expand({
+    kvlistValue: { values: [{ key: "h", value: { arrayValue: { values: typed } } }] },
+  }).reader;
+  t.strictSame(membersOf(list.expansion), expected, "and so do those of a list of values");
 });

@@ -293,7 +293,14 @@ function shift(view: View, by: number, buffer: Uint8Array): View {
   const moved = copyOf(view, buffer);
   for (const name of ["timeOffset", "observedOffset", "traceIdOffset", "spanIdOffset"] as const)
     if (view[name] >= 0) moved[name] = view[name] + by;
-  for (const name of ["severityTextStart", "severityTextEnd", "bodyStart", "bodyEnd"] as const)
+  for (const name of [
+    "severityTextStart",
+    "severityTextEnd",
+    "eventNameStart",
+    "eventNameEnd",
+    "bodyStart",
+    "bodyEnd",
+  ] as const)
     moved[name] = view[name] + by;
   const { attributes: list } = view;
   for (let i = 0; i < list.count; i++) {
@@ -328,6 +335,8 @@ function scatter(view: View, filler: string): View {
   ] as const) {
     if (view[name] >= 0) moved[name] = put(view[name], view[name] + bytes);
   }
+  moved.eventNameStart = put(view.eventNameStart, view.eventNameEnd);
+  moved.eventNameEnd = moved.eventNameStart + view.eventNameEnd - view.eventNameStart;
   moved.bodyStart = put(view.bodyStart, view.bodyEnd);
   moved.bodyEnd = moved.bodyStart + view.bodyEnd - view.bodyStart;
   for (let i = 0; i < list.count; i++) {

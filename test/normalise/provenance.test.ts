@@ -21,7 +21,7 @@ const inputs = readdirSync(FIXTURES)
     }),
   );
 
-/** Texts of the attributes of this name. */
+/** Texts of the attributes of this name; of an array its bytes, in which the texts of its items stand. */
 function textsOf({ buffer, attributes: list }: LogView, { name }: Source): string[] {
   const decode = (start: number, end: number): string =>
     Buffer.from(buffer.subarray(start, end)).toString();

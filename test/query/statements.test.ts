@@ -316,6 +316,7 @@ t.test("coverage counts each workload's requests by what is known of them", { sk
     }),
     record(4, 22, { Rule: "span", AccessLog: OTHER_LOG, AccessLeaf: 2 }),
     record(4, 23, { Rule: "peer", AccessLog: OWN_LOG, AccessLeaf: 3 }),
+    record(4, 24, { Rule: "decision", AccessLog: OWN_LOG, AccessLeaf: 3 }),
     record(5, 31, { ...finding, Detail: [["count", "4"]] }),
     record(5, 32, { ...finding, Detail: [["count", "3"]] }, T0 + 1n),
     record(5, 33, { ...finding, Detail: [["count", "3"]], State: "resolved" }, T0 + 1n),

@@ -136,7 +136,7 @@ export default defineDialect({
     http_user_agent: "user_agent",
     userAgent: "user_agent",
     user_agent: "user_agent",
-    namespace: "destination_namespace",
+    namespace: "namespace",
     service_name: "destination_service",
     serviceName: "destination_service",
     proxy_upstream_name: "upstream_cluster",
@@ -172,7 +172,6 @@ export default defineDialect({
     responseSize: "bytes_sent",
     connection: "connection_id",
   },
-  namesBothSides: true,
   timeIsEnd: true,
   matches: ({ keySet }) =>
     keySet.has("status") &&
