@@ -41,6 +41,7 @@ import { RunningTotals } from "./totals.ts";
 import { ScheduledVerification } from "./verification/schedule.ts";
 import { verifyApart } from "./verification/process.ts";
 import { WitnessFindings } from "./witness-findings.ts";
+import { redactOptions } from "./redaction.ts";
 
 /** A server that is ready to serve. */
 export interface RunningServer {
@@ -301,10 +302,7 @@ async function build(
 
   // Requests.
   const normaliser = new Normaliser({
-    redact: {
-      queryParameters: normalise.redact.query_parameters,
-      headers: normalise.redact.headers,
-    },
+    redact: redactOptions(config),
     trustedHops: normalise.trusted_hops,
   });
   const encoder = new RequestEncoder({

@@ -11,7 +11,8 @@ import { finish } from "./leftovers.ts";
 import { LINE } from "./line.ts";
 import { DIALECTS } from "./load-dialects.ts";
 import { Reading } from "./reading.ts";
-import { type RedactOptions, Redactor } from "./redaction.ts";
+import { RowRedactor } from "./redaction/row-redactor.ts";
+import type { RedactOptions } from "./redaction/rules.ts";
 import { mapRequest } from "./request.ts";
 import { mapResult } from "./result.ts";
 import { readTraits, type ScopeTraits } from "./scope-traits.ts";
@@ -38,8 +39,9 @@ export interface NormaliserOptions {
  */
 export class Normaliser {
   readonly draft = new AccessDraft();
+  /** For the rows that are written of the drafts, and for those of all other records. */
+  readonly redactor: RowRedactor;
   readonly #reading: Reading;
-  readonly #redactor: Redactor;
   readonly #dialects: readonly Dialect[];
   readonly #names: ReadonlyMap<Dialect, number>;
   readonly #trustedHops: number;
@@ -50,8 +52,8 @@ export class Normaliser {
   #claimedBy: Dialect | undefined;
 
   constructor(options: NormaliserOptions) {
-    this.#redactor = new Redactor(this.draft, options.redact);
-    this.#reading = new Reading(this.draft, this.#redactor);
+    this.redactor = new RowRedactor(options.redact);
+    this.#reading = new Reading(this.draft);
     this.#dialects = options.dialects ?? DIALECTS;
     this.#bodies = new BodyReader(this.#dialects);
     this.#names = new Map(
@@ -161,7 +163,7 @@ export class Normaliser {
   #planOf(shape: KeyShape): ShapePlan {
     const known = shape.plan;
     if (known instanceof ShapePlan && known.owner === this) return known;
-    const plan = new ShapePlan(this, shape, this.#redactor);
+    const plan = new ShapePlan(this, shape, this.redactor);
     shape.plan = plan;
     return plan;
   }

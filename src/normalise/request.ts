@@ -11,7 +11,6 @@ import {
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
 import { WORD } from "./words.ts";
-import { PLACES } from "./redaction.ts";
 
 const HTTP = ascii("http");
 const HTTP_SLASH = ascii("HTTP/");
@@ -44,13 +43,14 @@ function mapTarget(reading: Reading): void {
     const end = reading.end[field]!;
     if (start === reading.start[field]) reading.take(field);
     const question = indexOf(buffer, CHAR.question, start, end);
-    setPath(reading, start, question < 0 ? end : question);
-    if (question >= 0) setQuery(reading, question + 1, end);
+    reading.draft.setText(ACCESS.Path, start, question < 0 ? end : question);
+    if (question >= 0) reading.draft.setText(ACCESS.Query, question + 1, end);
   }
   if (!reading.has(FIELD.query) || !reading.draft.isEmpty(ACCESS.Query)) return;
   // Some write the question mark in front of a query, others do not.
   const start = reading.start[FIELD.query]!;
-  setQuery(reading, buffer[start] === CHAR.question ? start + 1 : start, reading.end[FIELD.query]!);
+  const behindMark = buffer[start] === CHAR.question ? start + 1 : start;
+  reading.draft.setText(ACCESS.Query, behindMark, reading.end[FIELD.query]!);
   reading.take(FIELD.query);
 }
 
@@ -66,21 +66,6 @@ function startOfPath(reading: Reading, field: number): number {
   const question = indexOf(buffer, CHAR.question, scheme + SCHEME_END.length, end);
   if (slash < 0) return question < 0 ? end : question;
   return question < 0 ? slash : Math.min(slash, question);
-}
-
-function setPath(reading: Reading, start: number, end: number): void {
-  const { draft, redactor } = reading;
-  // Parameters can hide in a path behind a semicolon (RFC 3986, section 3.3) or behind an encoded question mark.
-  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Path))
-    draft.setScratch(ACCESS.Path, redactor.start, redactor.end);
-  else draft.setText(ACCESS.Path, start, end);
-}
-
-function setQuery(reading: Reading, start: number, end: number): void {
-  const { draft, redactor } = reading;
-  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Query))
-    draft.setScratch(ACCESS.Query, redactor.start, redactor.end);
-  else draft.setText(ACCESS.Query, start, end);
 }
 
 /** `HTTP/1.1` as it is; the semantic conventions' name `http` and version `1.1` put together likewise; TCP when there is nothing of HTTP in the record. */

@@ -3,7 +3,7 @@ import { MeshproofError } from "../../src/core/errors.ts";
 import { freeRows, ROW_PREFIX_LENGTH, type RowSection } from "../../src/core/rows.ts";
 import { RequestEncoder } from "../../src/encoder.ts";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
-import type { RedactOptions } from "../../src/normalise/redaction.ts";
+import type { RedactOptions } from "../../src/normalise/redaction/rules.ts";
 import { TABLE_OF_KIND } from "../../src/records/columns.ts";
 import { decodeRow } from "../../src/records/row-codec.ts";
 import { transcodeLogs } from "../support/transcoding.ts";
