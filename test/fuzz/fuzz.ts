@@ -226,8 +226,7 @@ function judge(input: Input, sections: readonly RowSection[], rejected: number):
   const shared = { dialect, isPartial, text };
   if (bytes.length > MAX_RECORD_BYTES + ROW_PREFIX_LENGTH)
     return { ...shared, failure: `row of ${bytes.length} bytes` };
-  if (dialect !== "log" && Buffer.from(bytes).includes(SECRET))
-    return { ...shared, failure: "a secret is in the row" };
+  if (Buffer.from(bytes).includes(SECRET)) return { ...shared, failure: "a secret is in the row" };
   if (isPartial && (input.record.body?.stringValue ?? "") !== "" && textOf("Body") === "")
     return { ...shared, failure: "read in part, and the body is not kept" };
   return shared;
