@@ -207,9 +207,10 @@ t.test("no secret that is planted anywhere survives in any column of any record"
       fc.constantFrom(...SECRETS),
       fc.nat(3),
       async (input, choice, secret, how) => {
-        // A line of `key=value` words that a client's unquoted blank cuts in two says two things: docs/redaction.md, what cannot be caught.
-        if (how === 2 && secret.includes("; ")) return true;
         const json = plant(input, choice, secret, how);
+        // A line whose fields a client's blank or quotation mark shifts says other things: docs/redaction.md, what cannot be caught.
+        const { body } = json["record"] as { body?: Json };
+        if (secret.includes(" ") && String(body?.["stringValue"]).includes(secret)) return true;
         const rows = await (input.signal === "logs" ? logRows : spanRows)(encoder, json);
         // An e-mail address may be the name of who acted.
         const isAddress = secret.includes("smith@");
