@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { GENERATED as CONFIGURATION } from "../src/config/generate.ts";
 import { ERRORS } from "../src/core/errors.ts";
 import { PLACE_COLUMNS, TABLES, type Column } from "../src/records/columns.ts";
+import { dialectsDocument } from "./dialects/document.ts";
 import { formatDocument } from "./format/document.ts";
 
 /** Writes the files that are generated from the code: `npm run generate`. test/docs.test.ts says when they are no longer current. */
@@ -52,6 +53,7 @@ export const GENERATED: Readonly<Record<string, () => string>> = {
   ...CONFIGURATION,
   "docs/errors.md": errors,
   "docs/schema.md": schema,
+  "docs/dialects.md": dialectsDocument,
   "docs/design/format.md": formatDocument,
 };
 

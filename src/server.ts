@@ -14,13 +14,13 @@ import { Correlator } from "./correlate/correlator.ts";
 import { FindingLedger } from "./correlate/ledger.ts";
 import { recoverCorrelation } from "./correlation.ts";
 import { RequestEncoder } from "./encoder.ts";
+import { createNormaliser } from "./formats.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { openBatchSecret, openLogId } from "./identity.ts";
 import { DeduplicationWindow } from "./journal/deduplication.ts";
 import { Journal } from "./journal/journal.ts";
 import { sealKeyChanges } from "./key-changes.ts";
 import { openListeners, type Ports } from "./listeners.ts";
-import { Normaliser } from "./normalise/normaliser.ts";
 import { RetentionRules } from "./normalise/retention-rules.ts";
 import { DEFAULT_RETENTION_CLASS, Pipeline } from "./pipeline.ts";
 import { TABLES } from "./records/columns.ts";
@@ -41,7 +41,6 @@ import { RunningTotals } from "./totals.ts";
 import { ScheduledVerification } from "./verification/schedule.ts";
 import { verifyApart } from "./verification/process.ts";
 import { WitnessFindings } from "./witness-findings.ts";
-import { redactOptions } from "./redaction.ts";
 
 /** A server that is ready to serve. */
 export interface RunningServer {
@@ -301,10 +300,7 @@ async function build(
   };
 
   // Requests.
-  const normaliser = new Normaliser({
-    redact: redactOptions(config),
-    trustedHops: normalise.trusted_hops,
-  });
+  const normaliser = createNormaliser(config);
   const encoder = new RequestEncoder({
     logId,
     normaliser,

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { FindConflicts } from "../config/checks.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/options.ts";
 import type { Output } from "./output.ts";
@@ -26,6 +27,10 @@ export function configFiles(options: ConfigOption): readonly string[] {
 }
 
 /** The configuration that a command runs with. Throws: CONFIG_INVALID. */
-export function readConfig(options: ConfigOption, context: Context): Config {
-  return loadConfig(configFiles(options), context.env);
+export function readConfig(
+  options: ConfigOption,
+  context: Context,
+  findMore?: FindConflicts,
+): Config {
+  return loadConfig(configFiles(options), context.env, findMore);
 }

@@ -7,6 +7,7 @@ import { LEAF_RANGES_FORM, parseLeafRanges } from "../tlog/leaf-ranges.ts";
 import { parseVerifierKey, type VerifierKey } from "../tlog/note.ts";
 import { MAX_BUNDLE_RECORDS } from "../tlog/proof-bundle.ts";
 import type { Context } from "./context.ts";
+import { ENCODINGS } from "./explain-input.ts";
 import { describeError, EXIT, exitCodeOf, type ExitCode } from "./exit.ts";
 import { Output, type Streams } from "./output.ts";
 
@@ -18,6 +19,7 @@ Examples:
   $ meshproof serve                                 start with all defaults: OTLP/HTTP on 127.0.0.1:4318
   $ meshproof serve --config prod.yaml              a file needs only what differs from the defaults
   $ meshproof validate --config prod.yaml           check a file without starting anything
+  $ meshproof explain access.log                    what becomes of your log lines, column by column
   $ meshproof verify                                prove that no stored record was changed
   $ meshproof records --decision denied --from -1h  who was refused in the last hour, and by which policy
   $ meshproof trace 1234                            what happened around record 1234
@@ -121,6 +123,54 @@ Exit code 0: all of it held; 1: something did not, and the story says what; 3: i
     .option("--json", "print the whole configuration as it would be used, without secrets")
     .action(async (options) =>
       finish(await (await import("./validate.ts")).validate(options, context)),
+    );
+
+  withConfig(program.command("explain"))
+    .description(
+      "show what becomes of sample log lines: dialect, columns, and where each came from",
+    )
+    .argument("[file]", "lines, JSON or OTLP/JSON; - or nothing reads standard input", "-")
+    .addOption(
+      new Option("--encoding <encoding>", "what the input is")
+        .choices(ENCODINGS)
+        .default("auto", "auto: each line as it looks"),
+    )
+    .addOption(
+      new Option(
+        "--resource <key=value>",
+        "an attribute that a collector adds to the resource; repeatable",
+      )
+        .default({}, "none")
+        .argParser(parseAttribute),
+    )
+    .addOption(
+      new Option(
+        "--attribute <key=value>",
+        "an attribute that a collector adds to each record; repeatable",
+      )
+        .default({}, "none")
+        .argParser(parseAttribute),
+    )
+    .option("--strict", "exit code 1 also when one record is of no dialect, or read in part alone")
+    .option("--json", "print each record as one line of JSON, values whole")
+    .addHelpText(
+      "after",
+      `
+Takes log lines as the proxy writes them, JSON lines, OTLP/JSON export requests (as a Collector's file exporter writes them) and single LogRecords. A line that
+is no OTLP becomes the body of a record, as a Collector's filelog receiver sends it. Uses the formats and the redaction of the configuration; needs no server.
+FROM says where a column's value stood: line, a field of the line; body, a member of the body; attribute, resource; record, a field of the record
+itself such as timeUnixNano. "part of": not all of it; "by": it follows from that; dialect: no value of the record made it so.
+LogAttributes are what no column took. What no dialect claims becomes a log; what it looks like, and a format to begin with, is said then.
+Exit code 0: a dialect claimed a record; 1: none claimed any, or with --strict not all were claimed and read in full; 2: the
+input is not what --encoding says, or the configuration is wrong; 3: the input cannot be read.
+
+Examples:
+  $ kubectl logs deploy/orders -c istio-proxy | meshproof explain
+  $ meshproof explain access.log --config formats.yaml --strict
+  $ meshproof explain --resource k8s.namespace.name=shop --attribute log.file.path=/var/log/pods/x.log sample.json`,
+    )
+    .action(async (file, options) =>
+      finish(await (await import("./explain.ts")).explain(file, options, context)),
     );
 
   withConfig(program.command("verify"))
@@ -437,6 +487,18 @@ The file of extensions.tokens.file holds hashes only, one line a token:
     );
 
   return program;
+}
+
+function parseAttribute(
+  text: string,
+  before: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new InvalidArgumentError("Expected key=value.");
+  return Object.fromEntries([
+    ...Object.entries(before),
+    [text.slice(0, equals), text.slice(equals + 1)],
+  ]);
 }
 
 function parseLeafIndex(text: string): number {

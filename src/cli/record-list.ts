@@ -28,7 +28,7 @@ export function listRecord(
 }
 
 /** Does the column hold what stands for nothing in it? (DESIGN: an absent text is empty, an absent number -1 where 0 means something.) */
-function isEmpty({ type, comment }: Column, value: unknown): boolean {
+export function isEmpty({ type, comment }: Column, value: unknown): boolean {
   if (type === "DateTime64(9)") return value === EPOCH;
   if (type === "IPv6") return value === "::";
   if (type.startsWith("UInt")) return Number(value) === 0;
@@ -36,7 +36,8 @@ function isEmpty({ type, comment }: Column, value: unknown): boolean {
   return value === "" || (typeof value === "object" && Object.keys(value!).length === 0);
 }
 
-function linesOf(value: unknown): string[] {
+/** A value as lines: one for each item of an array and each key of a map. */
+export function linesOf(value: unknown): string[] {
   if (Array.isArray(value))
     return value.map((item) => (typeof item === "object" ? JSON.stringify(item) : String(item)));
   if (typeof value === "object" && value !== null)

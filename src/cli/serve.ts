@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { findRisks } from "../config/checks.ts";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint } from "../config/values.ts";
+import { findFormatConflicts } from "../formats.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RunningServer } from "../server.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -29,7 +30,7 @@ export async function serve(
   signals: SignalSource = process,
   exitNow: (code: number) => void = process.exit,
 ): Promise<ExitCode> {
-  const config = readConfig(options, context);
+  const config = readConfig(options, context, findFormatConflicts);
   const logger = createLogger(config.service.telemetry.logs);
   for (const risk of findRisks(config)) logger.warn({}, risk);
   const stopSignal = waitForStop(signals, () => exitNow(EXIT.unable));

@@ -1,4 +1,5 @@
 import { findRisks } from "../config/checks.ts";
+import { findFormatConflicts } from "../formats.ts";
 import { configHash, withoutSecrets } from "../config/hash.ts";
 import { redactOptions } from "../redaction.ts";
 import { configFiles, readConfig, type ConfigOption, type Context } from "./context.ts";
@@ -9,7 +10,7 @@ export async function validate(
   options: ConfigOption & { json?: boolean },
   { output, ...context }: Context,
 ): Promise<ExitCode> {
-  const config = readConfig(options, { output, ...context });
+  const config = readConfig(options, { output, ...context }, findFormatConflicts);
   redactOptions(config);
   const risks = findRisks(config);
   if (options.json === true) {

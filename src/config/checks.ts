@@ -8,7 +8,12 @@ import { formatEndpoint, formatSize, type Endpoint } from "./values.ts";
 export interface Conflict {
   readonly path: readonly (string | number)[];
   readonly message: string;
+  /** The key itself is wrong, not its value. */
+  readonly atKey?: boolean;
 }
+
+/** Looks for conflicts that the configuration alone does not know. */
+export type FindConflicts = (config: Config) => readonly Conflict[];
 
 const HTTP = ["receivers", "otlp", "protocols", "http"] as const;
 const API = ["extensions", "api"] as const;

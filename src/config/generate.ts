@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { OPTIONS } from "./options.ts";
-import type { OptionInfo } from "./schema.ts";
+import { ITEM, type OptionInfo } from "./schema.ts";
 
 /**
  * Writes config/meshproof.yaml and docs/configuration.md from the schema: `npm run generate`.
@@ -22,28 +22,32 @@ export function generateYaml(): string {
     "# Relative paths start at the working directory.",
   ];
   let optional: readonly string[] | undefined;
+  let before: OptionInfo | undefined;
   for (const info of OPTIONS) {
     const depth = info.path.length - 1;
-    if (info.kind === "optional section") optional = info.path;
+    const needsNaming = info.kind === "optional section" || info.kind === "list";
+    if (needsNaming) optional = info.path;
     else if (optional !== undefined && depth < optional.length) optional = undefined;
-    // Inside an optional section every line is a comment that can be uncommented where it stands.
+    // Inside an optional section, and in a list, every line is a comment that can be uncommented where it stands.
     const outer = INDENT.repeat(optional === undefined ? depth : optional.length - 1);
     const margin =
       optional === undefined ? outer : `${outer}# ${INDENT.repeat(depth - optional.length + 1)}`;
     if (depth === 0) lines.push("");
-    if (info.description !== "")
-      lines.push(`${info.kind === "optional section" ? outer : margin}# ${info.description}`);
+    if (info.description !== "") lines.push(`${needsNaming ? outer : margin}# ${info.description}`);
+    const isFirstOfItem = info.path.at(-2) === ITEM && before?.path.length !== info.path.length;
+    before = info;
     lines.push(
-      `${margin}${info.path.at(-1)}:${info.kind === "option" ? ` ${info.example ?? toYaml(info.fallback)}` : ""}`,
+      `${isFirstOfItem ? margin.replace(/ {2}$/, "- ") : margin}${info.path.at(-1)}:${info.kind === "option" ? ` ${info.example ?? toYaml(info.fallback)}` : ""}`,
     );
   }
   return `${lines.join("\n")}\n`;
 }
 
-/** A default as YAML on one line. Defaults are text, numbers, booleans and lists of text. */
+/** A default as YAML on one line. Defaults are text, numbers, booleans, lists of text and the empty map. */
 function toYaml(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(toYaml).join(", ")}]`;
-  if (typeof value !== "string") return String(value);
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (typeof value !== "string") return "{}";
   const isPlain = /^[A-Za-z0-9.][\w./ -]*(?::\d+)?$/.test(value) && Number.isNaN(Number(value));
   return isPlain ? value : JSON.stringify(value);
 }
@@ -83,10 +87,13 @@ export function generateTable(): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** What the table says in place of a default. */
+const NO_DEFAULT = { section: "", "optional section": "off", list: "none" } as const;
+
 function toTableRow(info: OptionInfo): string {
-  const name = info.path.slice(1).join(".");
+  const name = info.path.slice(1).join(".").replaceAll(`.${ITEM}`, ITEM);
   if (info.kind !== "option")
-    return `| **\`${name}\`** | ${info.kind === "section" ? "" : "off"} | ${escape(info.description)} |`;
+    return `| **\`${name}\`** | ${NO_DEFAULT[info.kind]} | ${escape(info.description)} |`;
   const text = info.fallback === undefined ? "required" : `\`${toYaml(info.fallback)}\``;
   const isChoice = info.expected.startsWith("one of ");
   return `| \`${name}\` | ${text} | ${escape(info.description)}${isChoice ? ` (${info.expected})` : ""} |`;

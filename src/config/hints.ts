@@ -1,4 +1,5 @@
 import { OPTIONS } from "./options.ts";
+import { ITEM } from "./schema.ts";
 
 /** Keys that people bring from a Collector's configuration, and what stands in their place here. */
 const FROM_THE_COLLECTOR: ReadonlyMap<string, string> = new Map(
@@ -22,7 +23,7 @@ const FROM_THE_COLLECTOR: ReadonlyMap<string, string> = new Map(
 
 /** What an unknown key should be instead: `expected one of …; did you mean …`. */
 export function explainUnknownKey(path: readonly (string | number)[]): string {
-  const parents = path.slice(0, -1);
+  const parents = path.slice(0, -1).map((part) => (typeof part === "number" ? ITEM : part));
   const key = String(path.at(-1));
   const siblings = OPTIONS.filter(
     (option) =>
@@ -44,7 +45,7 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   const ranked = candidates
     .map((candidate) => ({
       candidate,
-      distance: editDistance(word.toLowerCase().replaceAll("-", "_"), candidate),
+      distance: editDistance(word.toLowerCase().replaceAll("-", "_"), candidate.toLowerCase()),
     }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];

@@ -10,7 +10,7 @@ import {
   type Document,
 } from "yaml";
 import { MeshproofError } from "../core/errors.ts";
-import { findConflicts } from "./checks.ts";
+import { findConflicts, type FindConflicts } from "./checks.ts";
 import { expandEnvironment, type Environment } from "./expand.ts";
 import { explainUnknownKey } from "./hints.ts";
 import { configSchema, type Config } from "./options.ts";
@@ -42,9 +42,13 @@ export function defaultConfig(): Config {
  * The configuration of all files together, each later one over the earlier: maps merge, everything else is replaced.
  * A key without a value says nothing.
  * Throws: CONFIG_INVALID with one line for every problem, `file:line:column: key: expected …, got …`. Conflicts between
- *         options are looked for once every option by itself is right.
+ *         options, and those that `findMore` knows of, are looked for once every option by itself is right.
  */
-export function loadConfig(files: readonly string[], env: Environment): Config {
+export function loadConfig(
+  files: readonly string[],
+  env: Environment,
+  findMore: FindConflicts = () => [],
+): Config {
   const problems: Problem[] = [];
   const sources = files.map((file, index) => readSource(file, index, env, problems));
   const merged = sources.reduce<unknown>((below, source) => merge(below, source?.value), {});
@@ -54,8 +58,11 @@ export function loadConfig(files: readonly string[], env: Environment): Config {
       problems.push(locate(sources, path, atKey, atKey ? explainUnknownKey(path) : message));
     }
   } else if (problems.length === 0) {
-    for (const { path, message } of findConflicts(parsed.config))
-      problems.push(locate(sources, path, false, message));
+    for (const { path, message, atKey = false } of [
+      ...findConflicts(parsed.config),
+      ...findMore(parsed.config),
+    ])
+      problems.push(locate(sources, path, atKey, message));
     if (problems.length === 0) return parsed.config;
   }
   throw new MeshproofError("CONFIG_INVALID", describe(problems));

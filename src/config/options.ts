@@ -1,5 +1,6 @@
 import {
   listOptions,
+  listSection,
   openSection,
   option,
   optionalSection,
@@ -9,6 +10,7 @@ import {
 import {
   boolean,
   choice,
+  conditions,
   duration,
   endpoint,
   hostNames,
@@ -25,6 +27,8 @@ import {
   size,
   storeEndpoint,
   text,
+  textMap,
+  textsMap,
 } from "./types.ts";
 
 /**
@@ -102,6 +106,55 @@ const otlpHttp = section(
   },
 );
 
+const formats = listSection(
+  "Access logs in a format of your own, which outranks those that meshproof knows. Each is an Envoy format string, or keys and what they mean (docs/formats.md).",
+  {
+    name: option(
+      matching(/^[a-z][a-z0-9_]{0,31}$/, "a name of at most 32 lower-case letters, digits and _"),
+      undefined,
+      "What the column Dialect says.",
+      "shop_access",
+    ),
+    line: option(
+      text,
+      "",
+      "How a line is written, as an Envoy format string; %name% may be a name of your own, which keys explains. Empty: the records have keys.",
+      `'[%START_TIME%] "%REQ(:METHOD)% %REQ(:PATH)%" %RESPONSE_CODE% %DURATION%ms user=%user%'`,
+    ),
+    keys: option(
+      textMap,
+      {},
+      "Attribute, JSON key (a.b for one within another) or name in line: the column that it fills.",
+      "{ user: EndUser }",
+    ),
+    units: option(
+      textMap,
+      {},
+      "The unit of each key that fills DurationNs or UpstreamDurationNs: s, ms, us or ns.",
+    ),
+    when: option(
+      conditions,
+      {},
+      "What tells such records from others: keys that have to be there, or { key: value } and { key: [value, value] }. Not beside line.",
+    ),
+    set: option(
+      textMap,
+      {},
+      "Columns that are the same in all records: { Direction: inbound, Protocol: HTTP/1.1 }.",
+    ),
+    decisions: option(
+      textsMap,
+      {},
+      "Words of the key that fills Decision, in any case: { allowed: [PASS], denied: [BLOCK], failed: [ERROR] }. Without it: allow, allowed, deny, denied, fail, failed.",
+    ),
+    time_is_end: option(
+      boolean,
+      false,
+      "The time is that of the end of the request, not its start.",
+    ),
+  },
+);
+
 const detected = (what: string) => option(boolean, true, what);
 
 const redact = section(
@@ -166,6 +219,7 @@ const normalise = section("Turns log records into access records.", {
     0,
     "How many elements of X-Forwarded-Client-Cert, counted from its end, were written by proxies that you trust. They name the peer where the proxy that logs authenticated nobody; by 0 none does.",
   ),
+  formats,
   max_record_size: option(
     size(4 * KIB, "4KiB"),
     "1MiB",

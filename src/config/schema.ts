@@ -81,12 +81,23 @@ export function optionalSection<S extends Shape>(description: string, shape: S) 
     .meta({ description } satisfies OptionMeta);
 }
 
+/** A list of sections of one shape; empty unless a file names it. */
+export function listSection<S extends Shape>(description: string, shape: S) {
+  return z
+    .array(z.strictObject(shape))
+    .prefault([])
+    .meta({ description } satisfies OptionMeta);
+}
+
+/** In paths of options: any item of a list. */
+export const ITEM = "[]";
+
 /** One key of the configuration, for the generated file, the table of options and hints. */
 export interface OptionInfo {
   readonly path: readonly string[];
   readonly description: string;
-  /** A section holds options; `optional` ones have no effect until a file names them. */
-  readonly kind: "section" | "optional section" | "option";
+  /** A section holds options; `optional` ones have no effect until a file names them; a list holds items, with ITEM in the paths of their options. */
+  readonly kind: "section" | "optional section" | "list" | "option";
   /** What is expected, and the default as a file writes it: for options. */
   readonly expected: string;
   readonly fallback: unknown;
@@ -115,6 +126,10 @@ function walk(object: z.ZodObject, parents: readonly string[]): OptionInfo[] {
       example: meta.example,
       secret: typeMeta?.secret ?? false,
     };
+    if (inner instanceof z.ZodArray) {
+      const item = inner.element as z.ZodObject;
+      return [{ ...info, kind: "list" as const }, ...walk(item, [...info.path, ITEM])];
+    }
     if (!(inner instanceof z.ZodObject)) return [{ ...info, kind: "option" as const }];
     const kind =
       wrapper instanceof z.ZodOptional ? ("optional section" as const) : ("section" as const);
@@ -145,10 +160,10 @@ function toProblems(issue: z.core.$ZodIssue): SchemaProblem[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({ path: [...at, key], message: "", atKey: true }));
   }
-  // The only built-in type is the map; all others speak for themselves.
+  // The only built-in types are the map and the list; all others speak for themselves.
   const message =
     issue.code === "invalid_type"
-      ? `expected a map of options, got ${show(issue.input)}`
+      ? `expected a ${issue.expected === "array" ? "list of maps" : "map of options"}, got ${show(issue.input)}`
       : issue.message;
   return [{ path: at, message, atKey: false }];
 }

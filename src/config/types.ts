@@ -227,3 +227,52 @@ export const storeEndpoint: ValueType<string> = fromText(
       : undefined;
   },
 );
+
+/** A map of texts that a file may leave out. Numbers and booleans count as the texts that they are written as. */
+function mapOf<T>(
+  expected: string,
+  readItem: (item: unknown) => T | undefined,
+): ValueType<Readonly<Record<string, T>>> {
+  return {
+    expected,
+    read(value) {
+      if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+      const items = Object.entries(value).map(([key, item]) => [key, readItem(item)] as const);
+      return items.every((item): item is readonly [string, T & {}] => item[1] !== undefined)
+        ? Object.fromEntries(items)
+        : undefined;
+    },
+  };
+}
+
+function readText(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+}
+
+function readTexts(value: unknown): readonly string[] | undefined {
+  const texts = (Array.isArray(value) ? value : [value]).map(readText);
+  return texts.every((item) => item !== undefined) ? texts : undefined;
+}
+
+export const textMap: ValueType<Readonly<Record<string, string>>> = mapOf(
+  "a map of names and texts",
+  readText,
+);
+
+export const textsMap: ValueType<Readonly<Record<string, readonly string[]>>> = mapOf(
+  "a map of names and lists of texts",
+  readTexts,
+);
+
+/** Keys that have to be there, each with the values that it may have; an empty list stands for any. */
+export const conditions: ValueType<Readonly<Record<string, readonly string[]>>> = {
+  expected:
+    "a list of keys, or a map of keys and the value, or list of values, that each has to have",
+  read(value) {
+    if (!Array.isArray(value)) return textsMap.read(value);
+    return value.every((key) => typeof key === "string")
+      ? Object.fromEntries(value.map((key) => [key, []]))
+      : undefined;
+  },
+};

@@ -20,7 +20,7 @@ type Keys = { readonly [weight in keyof typeof WEIGHTS]?: readonly string[] };
  * Sources: Istio's JSON format (pilot/pkg/model/telemetry_logging.go), Envoy Gateway's JSON format (accesslog.go), Envoy's operators,
  * OpenTelemetry semantic conventions 1.30 (HTTP, network, client, server, TLS, URL, user agent, RPC), Istio's attribute vocabulary.
  */
-const KEYS: { readonly [field in FieldName]: Keys } = {
+export const KEYS: { readonly [field in FieldName]: Keys } = {
   start_time: { plain: ["start_time", "timestamp", "@timestamp", "time", "request_start_time"] },
   duration: { plain: ["duration", "duration_ms", "total_duration", "total_duration_ms"] },
   duration_us: { plain: ["duration_us", "duration_micros"] },
@@ -296,6 +296,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   verdict: {},
   reason: {},
   policy: {},
+  engine: {},
   response_code: {
     plain: [
       "response_code",
@@ -331,6 +332,7 @@ const KEYS: { readonly [field in FieldName]: Keys } = {
   message: {},
   connection_id: { plain: ["connection_id"] },
   attempts: { likely: ["upstream_request_attempt_count", "x-envoy-attempt-count"] },
+  cluster_name: {},
   mesh_id: { plain: ["mesh_id", "istio.mesh_id"] },
   node_id: { plain: ["node_id", "node.id"] },
   namespace: { plain: ["k8s.namespace.name", "kubernetes.namespace_name", "kubernetes.namespace"] },

@@ -34,6 +34,7 @@ export class BodyReader {
   readonly #lines: readonly KnownLine[];
   /** 1 for each byte that a line of some dialect begins with. */
   readonly #firstBytes = new Uint8Array(256);
+  readonly #isOrdered: boolean;
   #lastLine: KnownLine | undefined;
   readonly #json = new JsonMembers();
   readonly #list = new ListMembers();
@@ -42,7 +43,9 @@ export class BodyReader {
   #lineEnd = 0;
   #prefixEnd = 0;
 
-  constructor(dialects: readonly Dialect[]) {
+  /** `isOrdered`: of two readers that take the whole line the first counts, whichever took the one before. */
+  constructor(dialects: readonly Dialect[], isOrdered = false) {
+    this.#isOrdered = isOrdered;
     this.#lines = dialects.flatMap((dialect) =>
       (dialect.lines ?? []).map((reader) => ({ dialect, reader })),
     );
@@ -130,6 +133,12 @@ export class BodyReader {
     this.status = status;
   }
 
+  /** Where the line in a body of text stands: without its line break, and behind what a container runtime put in front of it. */
+  lineIn(view: LogView): { readonly start: number; readonly end: number } {
+    this.#findLine(view.buffer, view.bodyStart, view.bodyEnd);
+    return { start: this.#lineStart, end: this.#lineEnd };
+  }
+
   #readWith(view: LogView, start: number, end: number, traits: ScopeTraits): Dialect | undefined {
     const into = this.expansion;
     // The attributes come first, so that what the line says outranks them; but most lines are nobody's, so they are copied last.
@@ -156,7 +165,7 @@ export class BodyReader {
       const status = line.reader.read(into, start, end, traits);
       if (status === LINE.full) {
         this.status = status;
-        this.#lastLine = line;
+        if (!this.#isOrdered) this.#lastLine = line;
         return line.dialect;
       }
       if (status === LINE.partial) partly ??= line;

@@ -21,6 +21,8 @@ export interface Dialect {
   readonly keys?: Readonly<Record<string, FieldName | null>>;
   /** Do other keys mean what attribute-keys.ts says? Default true. */
   readonly sharedKeys?: boolean;
+  /** Fields that `keys` alone gives: another key that means one of them elsewhere stays in LogAttributes. */
+  readonly ownFields?: ReadonlySet<number>;
   /**
    * Can records with these attribute keys, of this resource and this scope, be the dialect's?
    * Asked once for each such combination and remembered, so it may take its time; it must not depend on anything else.

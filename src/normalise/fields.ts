@@ -110,6 +110,7 @@ export const FIELD_NAMES = [
   "verdict",
   "reason",
   "policy",
+  "engine",
   // result
   "response_code",
   "response_code_details",
@@ -126,6 +127,7 @@ export const FIELD_NAMES = [
   "attempts",
   // source
   "mesh_id",
+  "cluster_name",
   "node_id",
   "namespace",
   "pod",

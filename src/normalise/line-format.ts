@@ -57,7 +57,7 @@ const CLASS_OF: Partial<Record<FieldName, FieldClass>> = {
 };
 
 /** A part of a format: text that stands in every line, or a field. */
-interface Part {
+export interface Part {
   /** Empty for a field. */
   readonly text: Uint8Array;
   /** Number of the field, or -1. */
@@ -115,6 +115,8 @@ interface Anchor {
 export interface LineFormatOptions {
   /** Class of a field, by its name in the format, where it is not what its meaning says. */
   readonly classes?: Readonly<Record<string, FieldClass>>;
+  /** What names in the format mean, where attribute-keys.ts says otherwise or nothing. Their attributes keep these names; all others get our names of the fields. */
+  readonly keys?: Readonly<Record<string, FieldName | null>>;
   /** A field of the format: a line that is read up to here but not to its end is the format's, in part. By default a line must fit the whole format. */
   readonly partialFrom?: string;
 }
@@ -144,6 +146,10 @@ interface ParsedField {
  */
 export class LineFormat implements LineReader {
   readonly firstBytes = new Uint8Array(256);
+  /** The format string. */
+  readonly format: string;
+  /** What it is made of: texts and fields. */
+  readonly parts: readonly Part[];
   /** Names of the fields, in the order of the format. */
   readonly names: readonly string[];
   readonly #isUnknown: Uint8Array;
@@ -169,10 +175,17 @@ export class LineFormat implements LineReader {
   #stop = 0;
 
   /** Throws: LineFormatError. */
-  constructor(format: string, { classes = {}, partialFrom }: LineFormatOptions = {}) {
-    const { parts, fields } = parseFormat(format, classes);
-    this.names = fields.map(({ name }) => fieldName(name));
-    this.#isUnknown = Uint8Array.from(fields, ({ name }) => (findKey(name) === undefined ? 1 : 0));
+  constructor(
+    format: string,
+    { classes = {}, keys: own = {}, partialFrom }: LineFormatOptions = {},
+  ) {
+    this.format = format;
+    const { parts, fields } = parseFormat(format, classes, own);
+    this.parts = parts;
+    this.names = fields.map(({ name }) => (Object.hasOwn(own, name) ? name : fieldName(name)));
+    this.#isUnknown = Uint8Array.from(fields, ({ name }) =>
+      fieldOf(name, own) === undefined ? 1 : 0,
+    );
     const { anchors, freeFields } = splitAtFreeFields(parts, fields);
     this.#anchors = anchors;
     this.#freeFields = freeFields;
@@ -408,7 +421,7 @@ export class LineFormat implements LineReader {
 }
 
 /** Where the field that begins at `p` ends: in front of the text that follows it, or at the end of the line when none does; -1 when it does not fit its class. */
-function scan(from: Uint8Array, p: number, end: number, part: Part): number {
+export function scan(from: Uint8Array, p: number, end: number, part: Part): number {
   const { next, allowed } = part;
   const limit = Math.min(end, p + part.maxBytes);
   const first = next.length === 0 ? -1 : next[0]!;
@@ -466,6 +479,7 @@ function fieldName(name: string): string {
 function parseFormat(
   format: string,
   classes: Readonly<Record<string, FieldClass>>,
+  own: Readonly<Record<string, FieldName | null>>,
 ): { parts: Part[]; fields: ParsedField[] } {
   const parts: Part[] = [];
   const fields: ParsedField[] = [];
@@ -501,7 +515,10 @@ function parseFormat(
     }
     const isQuoted = text.endsWith('"') && trimmed[end + 1] === '"';
     flush();
-    parts.push(fieldPart(fields.length, classes[name] ?? classOf(name, isQuoted), isQuoted));
+    const fieldClass = Object.hasOwn(classes, name)
+      ? classes[name]!
+      : classOf(fieldOf(name, own), isQuoted);
+    parts.push(fieldPart(fields.length, fieldClass, isQuoted));
     fields.push({ name, at: p });
     p = end + 1;
   }
@@ -529,9 +546,16 @@ function endOfField(format: string, p: number): number {
   );
 }
 
-function classOf(name: string, isQuoted: boolean): FieldClass {
+function fieldOf(
+  name: string,
+  own: Readonly<Record<string, FieldName | null>>,
+): FieldName | undefined {
+  if (Object.hasOwn(own, name)) return own[name] ?? undefined;
   const known = findKey(name);
-  const field = known === undefined ? undefined : (FIELD_NAMES[known.field] as FieldName);
+  return known === undefined ? undefined : (FIELD_NAMES[known.field] as FieldName);
+}
+
+function classOf(field: FieldName | undefined, isQuoted: boolean): FieldClass {
   const own = field === undefined ? undefined : CLASS_OF[field];
   if (own === "free" && !isQuoted && field !== "path" && field !== "original_path") return "word";
   if (own !== undefined) return own;

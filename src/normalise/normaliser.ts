@@ -22,6 +22,18 @@ import { mapTrace } from "./trace-context.ts";
 
 export type { ScopeTraits } from "./scope-traits.ts";
 
+/** Dialects that are asked together, and what makes attributes of the bodies that they know. */
+interface Rank {
+  readonly dialects: readonly Dialect[];
+  readonly bodies: BodyReader;
+  /** Of two that claim one record the first counts; else no two do. */
+  readonly isOrdered: boolean;
+}
+
+function rankOf(dialects: readonly Dialect[], isOrdered: boolean): Rank {
+  return { dialects, bodies: new BodyReader(dialects, isOrdered), isOrdered };
+}
+
 export interface NormaliserOptions {
   readonly redact: RedactOptions;
   /**
@@ -29,6 +41,8 @@ export interface NormaliserOptions {
    * the proxy itself authenticated nobody. Default 0: none.
    */
   readonly trustedHops?: number;
+  /** Formats of the user's own. They outrank all other dialects; of two that claim one record the first counts. */
+  readonly formats?: readonly Dialect[];
   /** The dialects to know; all by default. */
   readonly dialects?: readonly Dialect[];
 }
@@ -43,9 +57,12 @@ export class Normaliser {
   readonly redactor: RowRedactor;
   readonly #reading: Reading;
   readonly #dialects: readonly Dialect[];
+  /** The user's formats, if there are any, then the others. */
+  readonly #ranks: readonly Rank[];
   readonly #names: ReadonlyMap<Dialect, number>;
   readonly #trustedHops: number;
-  readonly #bodies: BodyReader;
+  /** Who is asked. */
+  #rank: Rank;
   /** Of records that stand in an expansion. */
   readonly #shapes = new ShapeCache();
   #shape: KeyShape | undefined;
@@ -54,8 +71,10 @@ export class Normaliser {
   constructor(options: NormaliserOptions) {
     this.redactor = new RowRedactor(options.redact);
     this.#reading = new Reading(this.draft);
-    this.#dialects = options.dialects ?? DIALECTS;
-    this.#bodies = new BodyReader(this.#dialects);
+    const { formats = [], dialects = DIALECTS } = options;
+    this.#dialects = [...formats, ...dialects];
+    this.#rank = rankOf(dialects, false);
+    this.#ranks = formats.length === 0 ? [this.#rank] : [rankOf(formats, true), this.#rank];
     this.#names = new Map(
       this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]),
     );
@@ -75,18 +94,27 @@ export class Normaliser {
   /** Is the record an access record? Then `draft` holds it, of `view` and `shape`, until the next call. */
   recognise(view: LogView, shape: KeyShape, traits: ScopeTraits): boolean {
     this.#claimedBy = undefined;
-    const line = this.#bodies.readLine(view, traits);
+    for (let i = 0; i < this.#ranks.length; i++) {
+      this.#rank = this.#ranks[i]!;
+      if (this.#recognise(view, shape, traits)) return true;
+    }
+    return false;
+  }
+
+  #recognise(view: LogView, shape: KeyShape, traits: ScopeTraits): boolean {
+    const { bodies } = this.#rank;
+    const line = bodies.readLine(view, traits);
     if (line !== undefined) return this.#claimLine(line, traits);
     if (this.#claim(view, shape, traits, view.attributes.count)) return true;
-    if (!this.#bodies.expand(view)) return false;
-    const wrapped = this.#bodies.readWrapped(traits);
+    if (!bodies.expand(view)) return false;
+    const wrapped = bodies.readWrapped(traits);
     if (wrapped !== undefined) return this.#claimLine(wrapped, traits);
-    const expanded = this.#bodies.expansion.view;
+    const expanded = bodies.expansion.view;
     return this.#claim(
       expanded,
       this.#shapes.find(expanded.buffer, expanded.attributes),
       traits,
-      this.#bodies.bodyFrom,
+      bodies.bodyFrom,
     );
   }
 
@@ -100,26 +128,47 @@ export class Normaliser {
     return this.#shape!;
   }
 
+  /** FIELD of each attribute of `view`, in the words of the dialect that claimed it. */
+  get fields(): Uint8Array {
+    return this.#reading.fields;
+  }
+
+  /**
+   * Reads the last record once more, as the same dialect, from `view` as it stands now: what would the columns be without one of its values, or under other traits?
+   * For explanations (provenance.ts); a value is hidden by its type, so that the shape stays.
+   */
+  reread(traits: ScopeTraits): void {
+    const dialect = this.#claimedBy!;
+    this.#read(this.view, this.#shape!, traits, dialect, this.#reading.bodyFrom);
+    this.#mapColumns(dialect);
+  }
+
   /** The body's line is of `dialect`; its fields stand in the expansion. */
   #claimLine(dialect: Dialect, traits: ScopeTraits): boolean {
-    const { view } = this.#bodies.expansion;
+    const { view } = this.#rank.bodies.expansion;
     const shape = this.#shapes.find(view.buffer, view.attributes);
-    this.#read(view, shape, traits, dialect, this.#bodies.bodyFrom);
+    this.#read(view, shape, traits, dialect, this.#rank.bodies.bodyFrom);
     this.#mapColumns(dialect);
     return true;
   }
 
-  /** Is the record some dialect's by its attributes? The one that claimed the last of this shape is asked first: no two claim one record. */
+  /** Is the record some dialect's by its attributes? Of ours the one that claimed the last of this shape is asked first: no two claim one record. */
   #claim(view: LogView, shape: KeyShape, traits: ScopeTraits, bodyFrom: number): boolean {
     const plan = this.#planOf(shape);
     const candidates = plan.candidates(this.#dialects, traits);
+    const { dialects, isOrdered } = this.#rank;
+    const isOneOfTwo = this.#ranks.length > 1;
+    let isRead = false;
     for (let i = 0; i < candidates.length; i++) {
       const dialect = candidates[i]!;
+      if (isOneOfTwo && !dialects.includes(dialect)) continue;
       // Dialects with the same words for these keys share what was read.
-      if (i > 0 && plan.fieldsOf(dialect) === this.#reading.fields) this.#reading.dialect = dialect;
+      if (isRead && plan.fieldsOf(dialect) === this.#reading.fields)
+        this.#reading.dialect = dialect;
       else this.#read(view, shape, traits, dialect, bodyFrom);
+      isRead = true;
       if (dialect.accepts !== undefined && !dialect.accepts(this.#reading)) continue;
-      if (i > 0) {
+      if (i > 0 && !isOrdered) {
         candidates.copyWithin(1, 0, i);
         candidates[0] = dialect;
       }
@@ -139,7 +188,7 @@ export class Normaliser {
     const reading = this.#reading;
     this.#shape = shape;
     reading.begin(view, traits, this.#planOf(shape), dialect, bodyFrom);
-    if (reading.bodyIsRead && this.#bodies.status === LINE.partial) reading.partial = true;
+    if (reading.bodyIsRead && this.#rank.bodies.status === LINE.partial) reading.partial = true;
   }
 
   /** From fields to columns: the same for all dialects. The order counts where a step looks at what an earlier one found. */

@@ -142,8 +142,8 @@ function unitNs(from: Uint8Array, start: number, end: number): number {
   return length === 3 && micro ? 1e3 : 0;
 }
 
-/** An int or a double attribute. */
-function typedNumber(from: Uint8Array, type: number, start: number): number {
+/** An int or a double attribute; what is neither finite nor positive is NO_NUMBER. */
+export function typedNumber(from: Uint8Array, type: number, start: number): number {
   return type === VALUE_TYPES.int ? readVarint(from, start) : readDouble(from, start);
 }
 

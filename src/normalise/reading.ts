@@ -2,7 +2,7 @@ import { ACCESS, type AccessDraft, SOURCES, TAKEN } from "../records/access-draf
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
-import { CHAR, equalRanges, equalsText, startsWith } from "./ascii.ts";
+import { CHAR, equalRanges, equalsIgnoringCase, equalsText, startsWith } from "./ascii.ts";
 import { FIELD_COUNT, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
 import { IdentityMarks } from "./identity-marks.ts";
 import { Claims } from "./claims.ts";
@@ -130,6 +130,13 @@ export class Reading {
   /** Is the field there, and is it `text`? */
   is(field: number, text: Uint8Array): boolean {
     return this.has(field) && equalsText(this.buffer, this.start[field]!, this.end[field]!, text);
+  }
+
+  /** Is the field there, and is it `text`, which is in lower case, but for the case of its letters? */
+  isIgnoringCase(field: number, text: Uint8Array): boolean {
+    return (
+      this.has(field) && equalsIgnoringCase(this.buffer, this.start[field]!, this.end[field]!, text)
+    );
   }
 
   /** Is the field there, and does it begin with `prefix`? */

@@ -1,13 +1,6 @@
 import { ACCESS } from "../records/access-draft.ts";
-import {
-  ascii,
-  CHAR,
-  equalsIgnoringCase,
-  equalsText,
-  indexOf,
-  indexOfText,
-  startsWith,
-} from "./ascii.ts";
+import { VALUE_TYPES } from "../records/attributes.ts";
+import { ascii, CHAR, equalsIgnoringCase, indexOf, indexOfText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
 import { WORD } from "./words.ts";
@@ -91,14 +84,13 @@ function mapProtocol(reading: Reading): void {
   else if (isTcp(reading)) reading.say(ACCESS.Protocol, WORD.TCP);
 }
 
-/** Envoy's TCP proxy and listeners write the operators of HTTP as dashes, and 0 for the status. */
+/** Envoy's TCP proxy and listeners write the operators of HTTP as dashes, and 0 for the status; a collector may have left out what was null. */
 function isTcp(reading: Reading): boolean {
   if (reading.has(FIELD.method) || !reading.draft.isEmpty(ACCESS.Path)) return false;
-  const code = FIELD.response_code;
-  const hasCode =
-    reading.has(code) &&
-    !equalsText(reading.buffer, reading.start[code]!, reading.end[code]!, ZERO);
-  return !hasCode && reading.plan.namesProtocol;
+  if (!reading.has(FIELD.response_code)) return reading.plan.namesProtocol;
+  return reading.type[FIELD.response_code] === VALUE_TYPES.string
+    ? reading.is(FIELD.response_code, ZERO)
+    : reading.draft.low[ACCESS.StatusCode] === 0;
 }
 
 const ZERO = ascii("0");

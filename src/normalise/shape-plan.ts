@@ -102,14 +102,15 @@ export class ShapePlan {
 
   /** FIELD of each attribute, in the words of `dialect`. */
   fieldsOf(dialect: Dialect): Uint8Array {
-    const { keys: own, sharedKeys = true } = dialect;
+    const { keys: own, ownFields, sharedKeys = true } = dialect;
     if (own === undefined) return this.fields;
     const known = this.#ownFields.get(dialect);
     if (known !== undefined) return known;
     const fields = Uint8Array.from(this.keys, (key, i) => {
       if (this.isSecret[i] === 1) return 0;
       const name = Object.hasOwn(own, key) ? own[key] : undefined;
-      if (name === undefined) return sharedKeys ? this.fields[i]! : 0;
+      if (name === undefined)
+        return sharedKeys && ownFields?.has(this.fields[i]!) !== true ? this.fields[i]! : 0;
       return name === null ? 0 : FIELD[name];
     });
     const isOwn = fields.some((field, i) => field !== this.fields[i]);

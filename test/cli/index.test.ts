@@ -32,6 +32,7 @@ t.test("help says what there is, with examples and exit codes, and exits 0", asy
   for (const command of [
     "serve",
     "validate",
+    "explain",
     "verify",
     "records",
     "trace",
@@ -111,7 +112,7 @@ t.test("validate reads every file and says which are valid", async (t) => {
 
 t.test("a wrong configuration exits 2 with file, line and column first", async (t) => {
   const file = join(t.testdir({ "wrong.yaml": "storage:\n  max_size: big\n" }), "wrong.yaml");
-  for (const command of ["serve", "validate", "verify", "key", "schema"]) {
+  for (const command of ["serve", "validate", "explain", "verify", "key", "schema"]) {
     const { code, out, err } = await run(command, "--config", file);
     t.same([code, out], [2, ""], command);
     t.ok(err.startsWith(`${file}:2:13: storage.max_size: expected a size`), err);

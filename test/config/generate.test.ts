@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import t from "tap";
 import { GENERATED, generateYaml } from "../../src/config/generate.ts";
 import { defaultConfig, loadConfig } from "../../src/config/load.ts";
+import { findFormatConflicts } from "../../src/formats.ts";
 import { OPTIONS } from "../../src/config/options.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -19,7 +20,8 @@ t.test("the generated file holds exactly the defaults", async (t) => {
 });
 
 t.test("the sections that are commented out hold valid options", async (t) => {
-  const commented = /^( +)# ( *(?:tls|ca_file|cert_file|key_file|client_ca_file|min_version):)/gm;
+  const commented =
+    /^( +)# ( *(?:- )?(?:tls|ca_file|cert_file|key_file|client_ca_file|min_version|formats|name|line|keys|units|when|set|decisions|time_is_end):)/gm;
   const yaml = generateYaml().replaceAll(commented, "$1$2");
   const directory = t.testdir({
     "all.yaml": yaml.replace("endpoint: embedded", "endpoint: https://clickhouse.example:8443"),
@@ -33,6 +35,10 @@ t.test("the sections that are commented out hold valid options", async (t) => {
   });
   t.ok(config.receivers.otlp.protocols.http.tls);
   t.ok(config.exporters.clickhouse.tls);
+  t.match(config.processors.normalise.formats, [
+    { name: "shop_access", keys: { user: "EndUser" }, time_is_end: false },
+  ]);
+  t.same(findFormatConflicts(config), []);
 });
 
 t.test("every option says in one line what it is, ending in a full stop", async (t) => {

@@ -114,8 +114,6 @@ export class PodLogs {
 
   constructor(directory: string) {
     this.#directory = join(directory, "var/log/pods");
-    for (const pod of [ISTIO_POD, JSON_POD])
-      mkdirSync(join(this.#fileOf(pod), ".."), { recursive: true });
   }
 
   /** For COLLECTOR_LOG_FILES: the shipped default below another root. */
@@ -128,6 +126,7 @@ export class PodLogs {
   }
 
   write(pod: Pod, lines: readonly string[]): void {
+    mkdirSync(join(this.#fileOf(pod), ".."), { recursive: true });
     appendFileSync(this.#fileOf(pod), lines.map((line) => this.#wrapped(line)).join(""));
   }
 
@@ -232,7 +231,7 @@ export async function checkPods(
     logs.write(JSON_POD, json.map(jsonLine));
     await stored(
       JSON_POD,
-      json.map((request) => rowOf(JSON_POD, "envoy_otel", request)),
+      json.map((request) => rowOf(JSON_POD, "istio_json", request)),
     );
     return `${JSON_LINES} lines`;
   });
@@ -254,15 +253,15 @@ export async function checkPods(
       container: "istio-proxy",
     });
   });
-  await check("lines in Envoy's own default format are kept whole, as logs", async () => {
+  await check("lines in Envoy's own default format become access records", async () => {
     const lines = Array.from({ length: ENVOY_LINES }, (_, n) =>
       envoyLine({ ...requestOf(JSON_POD, n), id: `envoy-${n}` }),
     );
     logs.write(JSON_POD, lines);
-    const from = "FROM otel_logs WHERE position(Body, '\"envoy-') > 0";
+    const from = "FROM access_records WHERE startsWith(RequestId, 'envoy-')";
     await waitForCount(server, `SELECT count() ${from}`, ENVOY_LINES);
-    const rows = await server.query<{ Body: string }>(`SELECT Body ${from}`);
-    assert.deepEqual(rows.map(({ Body }) => Body).sort(), lines.toSorted());
+    const rows = await server.query(`SELECT DISTINCT Dialect, ParseStatus, Body ${from}`);
+    assert.deepEqual(rows, [{ Dialect: "envoy_text", ParseStatus: "full", Body: "" }]);
     return `${ENVOY_LINES} lines`;
   });
 }

@@ -3,6 +3,7 @@ import { ServerProcess } from "../../support/server-process.ts";
 import { Collector } from "../collector.ts";
 import { checkVerified } from "../collector/arena.ts";
 import { checkBatching, checkCrashes } from "../collector/crashes.ts";
+import { checkMeshes } from "../collector/meshes.ts";
 import { checkPartialSuccess } from "../collector/partial.ts";
 import { checkPods, PodLogs } from "../collector/pods.ts";
 import { checkRefusals } from "../collector/refusals.ts";
@@ -49,6 +50,7 @@ async function checkForwarding(
     });
     await checkTelemetrygen(context, generator, collector, server);
     await checkPods(context, logs, collector, server);
+    await checkMeshes(context, logs, server);
     await collector.stop();
     await checkSettings(context, program, server);
     await checkPartialSuccess(context, program, server);
