@@ -9,6 +9,7 @@ import { type Envelope, indexRequest, readScope } from "./decode/envelope.ts";
 import { readLogRecord } from "./decode/logs.ts";
 import { readSpan } from "./decode/spans.ts";
 import type { Normaliser, ScopeTraits } from "./normalise/normaliser.ts";
+import type { RedactedScope } from "./normalise/redaction/row-redactor.ts";
 import type { RetentionRules } from "./normalise/retention-rules.ts";
 import { writeAccessRow } from "./records/access-row.ts";
 import { BufferPool } from "./records/buffer-pool.ts";
@@ -62,14 +63,15 @@ const RECORDS_PER_LOOK = 32;
 class Workspace {
   readonly cursor = new Cursor();
   readonly value = new ValueRange();
-  readonly values = new ValueWriter();
+  readonly values: ValueWriter;
   readonly conflicts = new IdentityConflicts();
   readonly scope = new ScopeView();
   readonly logs: SectionBuilder;
   readonly access: SectionBuilder;
   readonly spans: SectionBuilder;
 
-  constructor(pool: BufferPool) {
+  constructor(pool: BufferPool, values: ValueWriter) {
+    this.values = values;
     this.logs = new SectionBuilder(KINDS.log, pool);
     this.access = new SectionBuilder(KINDS.access, pool);
     this.spans = new SectionBuilder(KINDS.span, pool);
@@ -126,7 +128,7 @@ export class RequestEncoder {
     received: ReceivedFields,
   ): Promise<EncodedRequest> {
     const envelope = indexRequest(body, MAX_RECORDS);
-    const space = this.#idle.pop() ?? new Workspace(this.#pool);
+    const space = this.#idle.pop() ?? this.#newWorkspace();
     try {
       return await this.#encodeRecords(signal, body, envelope, received, space);
     } finally {
@@ -136,6 +138,11 @@ export class RequestEncoder {
       space.conflicts.take();
       this.#idle.push(space);
     }
+  }
+
+  #newWorkspace(): Workspace {
+    const { redactor } = this.#options.normaliser;
+    return new Workspace(this.#pool, new ValueWriter(redactor.hidesSecret));
   }
 
   async #encodeRecords(
@@ -155,7 +162,8 @@ export class RequestEncoder {
     let mainHead = heads.of(0);
     let accessHead = accessHeads.of(0);
     const { cursor, value, values, scope, logs, access, spans } = space;
-    let columns: ScopeColumns | undefined;
+    const { redactor } = normaliser;
+    let columns: RedactedScope | undefined;
     let traits: ScopeTraits | undefined;
     let scopeNumber = -1;
     let rejected = 0;
@@ -174,7 +182,7 @@ export class RequestEncoder {
       if (envelope.recordScope[i] !== scopeNumber) {
         scopeNumber = envelope.recordScope[i]!;
         readScope(envelope, scopeNumber, scope);
-        columns = encodeScope(scope, scopeNumber, values);
+        columns = redactor.redactScope(encodeScope(scope, scopeNumber, values));
         if (isLogs) traits = normaliser.scope(scope);
         if (retentionRules !== null) mainHead = heads.of(retentionRules.ofScope(scope));
       }
@@ -205,14 +213,17 @@ export class RequestEncoder {
               received.receivedAtNs,
               values,
             );
+            redactor.redactRow(section, columns!, normaliser.shape);
           } else {
             writeLogRow(section, mainHead, log, shape, columns!, received.receivedAtNs, values);
+            redactor.redactRow(section, columns!, shape);
           }
         } else {
           const span = this.#span;
           readSpan(cursor, start, end, span, value);
           const shape = this.#spanShapes.find(body, span.attributes);
           writeSpanRow(section, mainHead, span, shape, columns!, received.receivedAtNs, values);
+          redactor.redactRow(section, columns!, shape);
         }
       } catch (error) {
         if (!(error instanceof WireError)) throw error;

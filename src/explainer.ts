@@ -66,8 +66,7 @@ export class Explainer {
   readonly #maxRecordBytes: number;
   readonly #shapes = new ShapeCache();
   readonly #section = new SectionBuilder(KINDS.access);
-  readonly #values = new ValueWriter();
-
+  readonly #values: ValueWriter;
   readonly #now: () => bigint;
 
   /** `now` is the time at which records arrive. Throws: CONFIG_INVALID. */
@@ -76,6 +75,7 @@ export class Explainer {
     this.#dialects = [...compileFormats(config), ...DIALECTS];
     this.#maxRecordBytes = config.processors.normalise.max_record_size;
     this.#normaliser = createNormaliser(config);
+    this.#values = new ValueWriter(this.#normaliser.redactor.hidesSecret);
   }
 
   /**
@@ -115,22 +115,25 @@ export class Explainer {
     };
   }
 
-  /** The row of the record that was recognised last, read back. */
+  /** The row of the record that was recognised last, redacted and read back. */
   #recordOf(scope: ScopeView): RecordJson {
     const section = this.#section;
+    const { draft, view, shape, redactor } = this.#normaliser;
+    const columns = redactor.redactScope(encodeScopeColumns(scope, this.#values));
     const receivedAtNs = this.#now();
     const received = { receivedAtNs, sender: "", senderAuth: "none", retentionClass: "default" };
     section.reset();
     writeAccessRow(
       section,
       new RowHead(LOG_ID, KINDS.access, received),
-      this.#normaliser.draft,
-      this.#normaliser.view,
-      this.#normaliser.shape,
-      encodeScopeColumns(scope, this.#values),
+      draft,
+      view,
+      shape,
+      columns,
       receivedAtNs,
       this.#values,
     );
+    redactor.redactRow(section, columns, shape);
     if (section.rowLength > this.#maxRecordBytes)
       section.replaceRow(cutRow(TABLES.access, section.row, this.#maxRecordBytes));
     return rowToJson(KINDS.access, section.row);

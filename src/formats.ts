@@ -5,6 +5,7 @@ import { MeshproofError } from "./core/errors.ts";
 import type { Dialect } from "./normalise/dialect.ts";
 import { DIALECTS } from "./normalise/load-dialects.ts";
 import { Normaliser } from "./normalise/normaliser.ts";
+import { redactOptions } from "./redaction.ts";
 import { compileFormat, type FormatProblem } from "./normalise/user-format.ts";
 
 const PATH = ["processors", "normalise", "formats"] as const;
@@ -24,10 +25,9 @@ export function findFormatConflicts(config: Config): readonly Conflict[] {
  * Throws: CONFIG_INVALID.
  */
 export function createNormaliser(config: Config): Normaliser {
-  const { redact, trusted_hops: trustedHops } = config.processors.normalise;
   return new Normaliser({
-    redact: { queryParameters: redact.query_parameters, headers: redact.headers },
-    trustedHops,
+    redact: redactOptions(config),
+    trustedHops: config.processors.normalise.trusted_hops,
     formats: compileFormats(config),
   });
 }

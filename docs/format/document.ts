@@ -254,9 +254,11 @@ A row that would be longer than \`max_record_size\` has its longest values cut: 
 \`<place>\` is the column (\`Body\`), an item of an array (\`ActorChain[3]\`), a value of a map by its key as a JSON string, of which at most 128 bytes are shown (\`LogAttributes["k"]\`), or a key (\`LogAttributes key\`), and these
 behind one another (\`Events.Attributes[0]["k"]\`). Numbers among the items are hashed as decimal text without a length.
 
+Where the lines of all cuts would not fit either, one stands for them, \`row <length> bytes sha256:<hex>\`, of the whole row as it was; texts are then cut to 16 bytes, and maps and arrays are empty.
+
 Record 1 above has such a line. Its \`Body\` is shorter than a cut would leave it, to spare you 64 kB.
 
-\`Redactions\` names columns and keys whose values were replaced before sealing. What was there is nowhere, not even as a hash.
+\`Redactions\` names what was replaced before sealing, as \`column:name\`, at most 16 times; \`more\` behind them says that there was more. A row is redacted before it is cut: what was there is nowhere, not even as a hash. A key that was redacted keeps its place in its map.
 `;
 }
 

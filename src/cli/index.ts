@@ -446,6 +446,21 @@ Run it as an administrator, grant the roles to users, then set exporters.clickho
       finish(await (await import("./schema.ts")).schema(options, context)),
     );
 
+  withConfig(program.command("pseudonym"))
+    .description("print what records have in the place of a value, to search for it")
+    .argument("[value]", "the value; without it, standard input, which no shell remembers")
+    .option("--json", JSON_HELP)
+    .addHelpText(
+      "after",
+      `
+For configurations with processors.normalise.redact.mode: pseudonym.
+  $ printf alice@shop.example | meshproof pseudonym
+  [hmac:6f1d…]`,
+    )
+    .action(async (value, options) =>
+      finish(await (await import("./pseudonym.ts")).printPseudonym(value, options, context)),
+    );
+
   program
     .command("token")
     .description("make a bearer token and the line for the tokens file")

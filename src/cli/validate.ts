@@ -1,6 +1,7 @@
 import { findRisks } from "../config/checks.ts";
 import { findFormatConflicts } from "../formats.ts";
 import { configHash, withoutSecrets } from "../config/hash.ts";
+import { redactOptions } from "../redaction.ts";
 import { configFiles, readConfig, type ConfigOption, type Context } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 
@@ -10,6 +11,7 @@ export async function validate(
   { output, ...context }: Context,
 ): Promise<ExitCode> {
   const config = readConfig(options, { output, ...context }, findFormatConflicts);
+  redactOptions(config);
   const risks = findRisks(config);
   if (options.json === true) {
     output.json({ hash: configHash(config), risks, config: withoutSecrets(config) });

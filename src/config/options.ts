@@ -19,6 +19,7 @@ import {
   guestNames,
   names,
   path,
+  redactPatterns,
   requiredPath,
   retention,
   retentionRules,
@@ -154,19 +155,65 @@ const formats = listSection(
   },
 );
 
-const normalise = section("Turns log records into access records.", {
-  redact: section("What never reaches the disk; names are compared without regard to case.", {
+const detected = (what: string) => option(boolean, true, what);
+
+const redact = section(
+  "What never reaches the disk, whatever column, map or body it stands in. Much is redacted by default (docs/redaction.md); names are compared without regard to case, - and _.",
+  {
     query_parameters: option(
       names,
       ["token", "code", "password"],
-      "Query parameters whose values are replaced in paths and queries.",
+      "Query parameters whose values are redacted, beside those that always are.",
     ),
     headers: option(
       names,
       ["authorization", "cookie"],
-      "Request and response headers whose values are replaced.",
+      "Headers whose values are redacted, as attributes, in JSON and in texts, beside those that always are.",
     ),
-  }),
+    keys: option(
+      names,
+      [],
+      "Keys of attributes and members of JSON whose values are redacted, beside those that always are; also as the last word of a longer key.",
+    ),
+    columns: option(names, [], "Columns that are redacted as a whole, such as UserAgent."),
+    patterns: option(
+      redactPatterns,
+      [],
+      "Patterns { name, pattern } of what is redacted wherever it stands, in the language of docs/redaction.md.",
+    ),
+    keep: option(names, [], "Names whose values are not redacted though they are by default."),
+    detect: section("What is known by its look, wherever it stands.", {
+      jwt: detected("JSON Web Tokens."),
+      bearer: detected("The token behind the word Bearer."),
+      basic: detected("User and password behind the word Basic."),
+      userinfo: detected("user:password@ in URLs."),
+      private_key: detected("Private keys in PEM."),
+      aws_key: detected("AWS access key IDs."),
+      card: detected("Card numbers: 13 to 19 digits of a known issuer with the right check digit."),
+      email: detected(
+        "E-mail addresses, but for those that say who acted: Actor, EndUser, the principals, enduser.id and user.id.",
+      ),
+    }),
+    mode: option(
+      choice("remove", "pseudonym"),
+      "remove",
+      "remove: the value becomes [redacted]. pseudonym: it becomes [hmac:…], the same for the same value, so that it can be searched for.",
+    ),
+    pseudonym_key: option(
+      secret,
+      "",
+      "Key of the pseudonyms, 32 characters or more; better ${env:NAME} or pseudonym_key_file than plain text.",
+    ),
+    pseudonym_key_file: option(
+      path,
+      "",
+      "File whose first line is the key; nobody but its owner may read it.",
+    ),
+  },
+);
+
+const normalise = section("Turns log records into access records.", {
+  redact,
   trusted_hops: option(
     integer(0, 16),
     0,

@@ -163,6 +163,33 @@ export const retentionRules: ValueType<readonly RetentionRule[]> = {
     Array.isArray(value) && value.length <= MAX_RULES && value.every(isRule) ? value : undefined,
 };
 
+/** Something of a user's own that is redacted wherever it stands. */
+export interface RedactPattern {
+  readonly name: string;
+  readonly pattern: string;
+}
+
+const MAX_PATTERNS = 32;
+
+function isPattern(value: unknown): value is RedactPattern {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const { name, pattern, ...rest } = value as Record<string, unknown>;
+  return (
+    Object.keys(rest).length === 0 &&
+    typeof name === "string" &&
+    /^[a-z][a-z0-9_-]{0,31}$/.test(name) &&
+    typeof pattern === "string"
+  );
+}
+
+export const redactPatterns: ValueType<readonly RedactPattern[]> = {
+  expected: `a list of at most ${MAX_PATTERNS} patterns { name, pattern }, each name of a-z, 0-9, _ and -`,
+  read: (value) =>
+    Array.isArray(value) && value.length <= MAX_PATTERNS && value.every(isPattern)
+      ? value
+      : undefined,
+};
+
 function list(expected: string, accepts: (item: string) => boolean): ValueType<readonly string[]> {
   return {
     expected: `a list of ${expected}`,

@@ -11,7 +11,8 @@ import { finish } from "./leftovers.ts";
 import { LINE } from "./line.ts";
 import { DIALECTS } from "./load-dialects.ts";
 import { Reading } from "./reading.ts";
-import { type RedactOptions, Redactor } from "./redaction.ts";
+import { RowRedactor } from "./redaction/row-redactor.ts";
+import type { RedactOptions } from "./redaction/rules.ts";
 import { mapRequest } from "./request.ts";
 import { mapResult } from "./result.ts";
 import { readTraits, type ScopeTraits } from "./scope-traits.ts";
@@ -52,8 +53,9 @@ export interface NormaliserOptions {
  */
 export class Normaliser {
   readonly draft = new AccessDraft();
+  /** For the rows that are written of the drafts, and for those of all other records. */
+  readonly redactor: RowRedactor;
   readonly #reading: Reading;
-  readonly #redactor: Redactor;
   readonly #dialects: readonly Dialect[];
   /** The user's formats, if there are any, then the others. */
   readonly #ranks: readonly Rank[];
@@ -67,8 +69,8 @@ export class Normaliser {
   #claimedBy: Dialect | undefined;
 
   constructor(options: NormaliserOptions) {
-    this.#redactor = new Redactor(this.draft, options.redact);
-    this.#reading = new Reading(this.draft, this.#redactor);
+    this.redactor = new RowRedactor(options.redact);
+    this.#reading = new Reading(this.draft);
     const { formats = [], dialects = DIALECTS } = options;
     this.#dialects = [...formats, ...dialects];
     this.#rank = rankOf(dialects, false);
@@ -230,7 +232,7 @@ export class Normaliser {
   #planOf(shape: KeyShape): ShapePlan {
     const known = shape.plan;
     if (known instanceof ShapePlan && known.owner === this) return known;
-    const plan = new ShapePlan(this, shape, this.#redactor);
+    const plan = new ShapePlan(this, shape, this.redactor);
     shape.plan = plan;
     return plan;
   }

@@ -7,7 +7,6 @@ import { FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
 import { IdentityMarks } from "./identity-marks.ts";
 import { Claims } from "./claims.ts";
 import { Principal } from "./principal.ts";
-import type { Redactor } from "./redaction.ts";
 import { ForwardedCertificates } from "./forwarded-certificates.ts";
 import { LabelList } from "./label-list.ts";
 import type { Dialect } from "./dialect.ts";
@@ -55,7 +54,6 @@ const CONTRADICTED = -2;
  */
 export class Reading {
   readonly draft: AccessDraft;
-  readonly redactor: Redactor;
   view!: LogView;
   buffer!: Uint8Array;
   traits!: ScopeTraits;
@@ -89,9 +87,8 @@ export class Reading {
   readonly marks: IdentityMarks;
   readonly labels = new LabelList();
 
-  constructor(draft: AccessDraft, redactor: Redactor) {
+  constructor(draft: AccessDraft) {
     this.draft = draft;
-    this.redactor = redactor;
     this.#words = internWords(draft);
     this.marks = new IdentityMarks(draft);
     this.#names = Int32Array.from(FIELD_NAMES, (name) => draft.constant(name));

@@ -4,7 +4,6 @@ import { ascii, CHAR, equalsIgnoringCase, indexOf, indexOfText, startsWith } fro
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
 import { WORD } from "./words.ts";
-import { PLACES } from "./redaction.ts";
 
 const HTTP = ascii("http");
 const HTTP_SLASH = ascii("HTTP/");
@@ -49,8 +48,8 @@ function mapRequestLine(reading: Reading): void {
   const from = startOfTarget(buffer, blank + 1, stop, false);
   setAuthority(reading, blank + 1, from);
   const question = indexOf(buffer, CHAR.question, from, stop);
-  setPath(reading, from, question < 0 ? stop : question);
-  if (question >= 0) setQuery(reading, question + 1, stop);
+  draft.setText(ACCESS.Path, from, question < 0 ? stop : question);
+  if (question >= 0) draft.setText(ACCESS.Query, question + 1, stop);
   if (from === blank + 1) reading.take(field);
 }
 
@@ -79,13 +78,14 @@ function mapTarget(reading: Reading): void {
     if (start === reading.start[field]) reading.take(field);
     else setAuthority(reading, reading.start[field]!, start);
     const question = indexOf(buffer, CHAR.question, start, end);
-    setPath(reading, start, question < 0 ? end : question);
-    if (question >= 0) setQuery(reading, question + 1, end);
+    reading.draft.setText(ACCESS.Path, start, question < 0 ? end : question);
+    if (question >= 0) reading.draft.setText(ACCESS.Query, question + 1, end);
   }
   if (!reading.has(FIELD.query) || !reading.draft.isEmpty(ACCESS.Query)) return;
   // Some write the question mark in front of a query, others do not.
   const start = reading.start[FIELD.query]!;
-  setQuery(reading, buffer[start] === CHAR.question ? start + 1 : start, reading.end[FIELD.query]!);
+  const behindMark = buffer[start] === CHAR.question ? start + 1 : start;
+  reading.draft.setText(ACCESS.Query, behindMark, reading.end[FIELD.query]!);
   reading.take(FIELD.query);
 }
 
@@ -118,21 +118,6 @@ function startOfTarget(buffer: Uint8Array, start: number, end: number, isUrl: bo
   const question = indexOf(buffer, CHAR.question, host, end);
   if (slash < 0) return question < 0 ? end : question;
   return question < 0 ? slash : Math.min(slash, question);
-}
-
-function setPath(reading: Reading, start: number, end: number): void {
-  const { draft, redactor } = reading;
-  // Parameters can hide in a path behind a semicolon (RFC 3986, section 3.3) or behind an encoded question mark.
-  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Path))
-    draft.setScratch(ACCESS.Path, redactor.start, redactor.end);
-  else draft.setText(ACCESS.Path, start, end);
-}
-
-function setQuery(reading: Reading, start: number, end: number): void {
-  const { draft, redactor } = reading;
-  if (redactor.redactQuery(reading.buffer, start, end, PLACES.Query))
-    draft.setScratch(ACCESS.Query, redactor.start, redactor.end);
-  else draft.setText(ACCESS.Query, start, end);
 }
 
 /** `HTTP/1.1` as it is; the semantic conventions' name `http` and version `1.1` put together likewise; TCP when there is nothing of HTTP in the record. */

@@ -4,7 +4,7 @@ import { findHeader, findKey, WEIGHTS } from "./attribute-keys.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
 import { FIELD } from "./fields.ts";
-import type { Redactor } from "./redaction.ts";
+import type { RowRedactor } from "./redaction/row-redactor.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
 /** Scopes that are remembered for one shape. */
@@ -26,15 +26,15 @@ const SOURCE_FIELDS: ReadonlySet<number> = new Set([
 
 /** What attribute keys alone say, worked out once for each shape. */
 export class ShapePlan {
-  /** Who made it: another normaliser redacts other headers. */
+  /** Who made it: another normaliser redacts other keys. */
   readonly owner: object;
   readonly keys: readonly string[];
   readonly keySet: ReadonlySet<string>;
   /** FIELD of each attribute, in the words that all have in common; 0 for none. */
   readonly fields: Uint8Array;
-  /** Number of the configured header that each attribute's key names, or -1. */
-  readonly headers: Int16Array;
-  readonly hasHeaders: boolean;
+  /** 1 for the attributes whose key says that the value is to be redacted. */
+  readonly isSecret: Uint8Array;
+  readonly hasSecrets: boolean;
   /** How many different fields there are that say something about a request; where a record comes from does not. */
   readonly fieldCount: number;
   /** WEIGHTS of the different fields, added up. */
@@ -60,23 +60,22 @@ export class ShapePlan {
   #lastTraits: ScopeTraits | undefined;
   #lastAnswer: Dialect[] = NONE;
 
-  constructor(owner: object, shape: KeyShape, redactor: Redactor) {
+  constructor(owner: object, shape: KeyShape, redactor: RowRedactor) {
     this.owner = owner;
     this.keys = keysOf(shape);
     this.keySet = new Set(this.keys);
     this.fields = new Uint8Array(shape.count);
-    this.headers = new Int16Array(shape.count);
+    this.isSecret = Uint8Array.from(this.keys, (key) => (redactor.isSecretKey(key) ? 1 : 0));
+    this.hasSecrets = this.isSecret.includes(1);
     const weights = new Map<number, number>();
     for (let i = 0; i < shape.count; i++) {
       const key = this.keys[i]!;
-      this.headers[i] = redactor.headerOf(key);
       const known = findKey(key);
       if (known === undefined) continue;
       weights.set(known.field, Math.max(known.weight, weights.get(known.field) ?? WEIGHTS.plain));
-      // A header that is to be redacted fills no column.
-      if (this.headers[i]! < 0) this.fields[i] = known.field;
+      // What is to be redacted fills no column.
+      if (this.isSecret[i] === 0) this.fields[i] = known.field;
     }
-    this.hasHeaders = this.headers.some((header) => header >= 0);
     this.fieldCount = [...weights.keys()].filter((field) => !SOURCE_FIELDS.has(field)).length;
     this.weight = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
     this.hasRequest =
@@ -111,13 +110,13 @@ export class ShapePlan {
 
   /** FIELD of each attribute, in the words of `dialect`. */
   fieldsOf(dialect: Dialect): Uint8Array {
-    const { keys: own = {}, headers = [], ownFields, sharedKeys = true } = dialect;
+    const { keys: own = {}, headers = [], harmless = [], ownFields, sharedKeys = true } = dialect;
     if (dialect.keys === undefined && dialect.headers === undefined) return this.fields;
     const known = this.#ownFields.get(dialect);
     if (known !== undefined) return known;
     const chosen = this.#choose(own);
     const fields = Uint8Array.from(this.keys, (key, i) => {
-      if (this.headers[i]! >= 0) return 0;
+      if (this.isSecret[i] === 1 && !harmless.includes(key)) return 0;
       const name = Object.hasOwn(own, key) ? own[key] : undefined;
       if (name !== undefined) return name === null || chosen.get(name) !== key ? 0 : FIELD[name];
       const prefix = headers.find((start) => key.startsWith(start));

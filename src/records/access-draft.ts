@@ -145,11 +145,8 @@ const UNKNOWN_IS_MINUS_ONE = new Set([
 /** Where the bytes of a text column are: the record, what a dialect wrote, constants, or what all records of a scope share. */
 export const SOURCES = { empty: 0, record: 1, scratch: 2, constant: 3, shared: 4 } as const;
 
-/**
- * What a dialect did with an attribute: left for LogAttributes, taken into a column, kept in LogAttributes with its value redacted,
- * or kept there with the value that stands in `scratch` at `rewrittenStart` … `rewrittenEnd`.
- */
-export const TAKEN = { left: 0, taken: 1, redacted: 2, rewritten: 3 } as const;
+/** What a dialect did with an attribute: left for LogAttributes, or taken into a column. */
+export const TAKEN = { left: 0, taken: 1 } as const;
 
 const SCRATCH_BYTES = 64 * 1024;
 const CONSTANT_BYTES = 4096;
@@ -206,9 +203,6 @@ export class AccessDraft {
   taken = new Uint8Array(64);
   /** For the row writer: the attributes that go to LogAttributes, in the order of their keys. */
   left = new Int32Array(64);
-  /** Of an attribute that is TAKEN.rewritten: its value, a range of scratch. */
-  rewrittenStart = new Int32Array(64);
-  rewrittenEnd = new Int32Array(64);
   /** What we say of the record ourselves, further entries of LogAttributes: keys, ascending, and values are ranges of `constants`. */
   remarkCount = 0;
   readonly remarkKeyStart = new Int32Array(4);
@@ -247,8 +241,6 @@ export class AccessDraft {
     if (this.taken.length < count) {
       this.taken = new Uint8Array(count * 2);
       this.left = new Int32Array(count * 2);
-      this.rewrittenStart = new Int32Array(count * 2);
-      this.rewrittenEnd = new Int32Array(count * 2);
     } else this.taken.fill(TAKEN.left, 0, count);
     this.scratchEnd = 0;
   }
@@ -361,13 +353,6 @@ export class AccessDraft {
     this.chainStart[this.chainCount] = start;
     this.chainEnd[this.chainCount] = end;
     this.chainCount++;
-  }
-
-  /** The attribute stays in LogAttributes with the bytes [start, end) of `scratch` as its value. */
-  rewrite(attribute: number, start: number, end: number): void {
-    this.taken[attribute] = TAKEN.rewritten;
-    this.rewrittenStart[attribute] = start;
-    this.rewrittenEnd[attribute] = end;
   }
 
   /** Adds an entry to LogAttributes: two constants. Keys come in ascending order, four at most. */

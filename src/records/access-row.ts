@@ -8,7 +8,6 @@ import type { LogView } from "./views.ts";
 
 /** Bytes that the columns take without what is in texts, maps and arrays, generously. */
 const FIXED_ROOM = 1024;
-const REDACTED = Buffer.from("[redacted]");
 
 /** In RUNS: the column Body, which may be a value of another type than text. */
 const BODY = -1;
@@ -150,15 +149,10 @@ function writeLeftovers(
       writeRemark(out, draft, remark++);
     out.ensure(keyEnd - keyStart + FIXED_ROOM);
     out.writeText(buffer, keyStart, keyEnd);
-    if (taken[j] === TAKEN.redacted) out.writeText(REDACTED, 0, REDACTED.length);
-    else if (taken[j] === TAKEN.rewritten) {
-      writeLong(out, draft.scratch, draft.rewrittenStart[j]!, draft.rewrittenEnd[j]!);
-    } else {
-      const valueStart = list.valueStart[j]!;
-      const valueEnd = list.valueEnd[j]!;
-      out.ensure(valueEnd - valueStart + FIXED_ROOM);
-      values.writeText(out, buffer, list.valueType[j]!, valueStart, valueEnd);
-    }
+    const valueStart = list.valueStart[j]!;
+    const valueEnd = list.valueEnd[j]!;
+    out.ensure(valueEnd - valueStart + FIXED_ROOM);
+    values.writeText(out, buffer, list.valueType[j]!, valueStart, valueEnd);
   }
   while (remark < remarkCount) writeRemark(out, draft, remark++);
 }

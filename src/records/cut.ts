@@ -16,24 +16,37 @@ const BOUNDS = [
 ] as const;
 
 /**
+ * What is left when the notes of many cuts would themselves take too much: a few bytes of each text, no items, and one note on the whole row. The least
+ * max_record_size, 4 KiB, holds it, whatever the row was.
+ */
+const LEAST = { items: 0, bytes: 16 } as const;
+const LEAST_REDACTIONS = { items: 16, bytes: 64 } as const;
+
+/**
  * A row of `table` (kinds 1 to 3) that takes at most `maxBytes`, with the longest values cut.
- * Each cut is named in the column Truncations: the column (and key), the original length and the SHA-256 of the original.
+ * Each cut is named in the column Truncations: the column (and key), the original length and the SHA-256 of the original. Where too many values would have to
+ * be named, one entry, `row`, says length and SHA-256 of the whole row as it was. The row is redacted already, so no hash is of a secret.
  * Arrays of one Nested structure have equal lengths and are cut to the same length, as ClickHouse demands.
  */
 export function cutRow(table: Table, row: Uint8Array, maxBytes: number): Uint8Array {
   const values = decodeRow(table, row);
   const noteColumn = table.columns.findIndex((column) => column.name === "Truncations");
-  let cut = row;
   for (const bounds of BOUNDS) {
     const notes: string[] = [];
     const shortened = values.map((value, i) =>
       i === noteColumn ? [] : cutValue(value, table.columns[i]!.name, bounds, notes),
     ) as RowInput[];
     shortened[noteColumn] = notes;
-    cut = encodeRow(table, shortened);
-    if (cut.length <= maxBytes) break;
+    const cut = encodeRow(table, shortened);
+    if (cut.length <= maxBytes) return cut;
   }
-  return cut;
+  const digest = createHash("sha256").update(row).digest("hex");
+  const least = values.map((value, i) => {
+    const { name } = table.columns[i]!;
+    return cutValue(value, name, name === "Redactions" ? LEAST_REDACTIONS : LEAST, []);
+  }) as RowInput[];
+  least[noteColumn] = [`row ${row.length} bytes sha256:${digest}`];
+  return encodeRow(table, least);
 }
 
 type Bounds = { readonly items: number; readonly bytes: number };

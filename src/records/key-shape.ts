@@ -14,6 +14,9 @@ export interface KeyShape {
   readonly order: Int32Array;
   /** What a dialect worked out for this shape; owned by `normalise`. */
   plan: unknown;
+  /** Who looked for secrets in the keys, and whether there are none; owned by `normalise`. */
+  redactor: unknown;
+  areKeysClean: boolean;
 }
 
 interface CachedShape extends KeyShape {
@@ -112,6 +115,8 @@ function createShape(buffer: Uint8Array, list: AttributeList): CachedShape {
     lengths,
     order: sortedOrder(buffer, list, 0, count),
     plan: undefined,
+    redactor: undefined,
+    areKeysClean: false,
   };
 }
 

@@ -21,6 +21,11 @@ export class RowBuffer {
     this.#view = viewOf(this.bytes);
   }
 
+  /** Of all of `bytes`, for who looks at several of them at once. */
+  get view(): DataView {
+    return this.#view;
+  }
+
   /** Makes room for `count` more bytes. */
   ensure(count: number): void {
     const needed = this.position + count;

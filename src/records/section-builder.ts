@@ -99,6 +99,11 @@ export class SectionBuilder {
     this.#saltPosition = s;
   }
 
+  /** Where the open row begins in `out`, behind its prefix. */
+  get rowStart(): number {
+    return this.#rowStart + ROW_PREFIX_LENGTH;
+  }
+
   /** Bytes of the open row without its prefix. */
   get rowLength(): number {
     return this.out.position - this.#rowStart - ROW_PREFIX_LENGTH;

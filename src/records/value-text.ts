@@ -2,12 +2,20 @@ import { Cursor, MAX_DEPTH } from "../core/wire.ts";
 import { VALUE_TYPES } from "./attributes.ts";
 import type { RowBuffer } from "./row-buffer.ts";
 
+type HidesSecret = (from: Uint8Array, start: number, end: number) => boolean;
+
 /**
  * Writes OTLP AnyValues as the text that the OpenTelemetry ClickHouse exporter stores: strings as they are, numbers and booleans as their JSON,
  * bytes as base64, arrays and lists as JSON. Keys of lists keep their order and their duplicates.
  */
 export class ValueWriter {
   readonly #cursor = new Cursor();
+  readonly #hidesSecret: HidesSecret;
+
+  /** `hidesSecret` says of bytes whether base64 would hide a secret in them: then `[redacted]` is written in their place. */
+  constructor(hidesSecret: HidesSecret = () => false) {
+    this.#hidesSecret = hidesSecret;
+  }
 
   /**
    * Writes the value [start, end) of `type` (VALUE_TYPES) of `from` as one String.
@@ -32,9 +40,14 @@ export class ValueWriter {
     out.position = at + 1;
     if (type === VALUE_TYPES.array || type === VALUE_TYPES.kvlist)
       this.#writeJson(out, from, type, start, end, 0);
-    else if (type === VALUE_TYPES.bytes) writeBase64(out, from, start, end);
+    else if (type === VALUE_TYPES.bytes) this.#writeBytes(out, from, start, end);
     else this.#writeScalar(out, from, type, start, false);
     prependLength(out, at);
+  }
+
+  #writeBytes(out: RowBuffer, from: Uint8Array, start: number, end: number): void {
+    if (this.#hidesSecret(from, start, end)) writeAscii(out, "[redacted]");
+    else writeBase64(out, from, start, end);
   }
 
   #writeScalar(
@@ -147,7 +160,7 @@ export class ValueWriter {
     else if (type === VALUE_TYPES.bytes) {
       out.ensure(2);
       out.writeByte(0x22);
-      writeBase64(out, from, valueStart, valueEnd);
+      this.#writeBytes(out, from, valueStart, valueEnd);
       out.ensure(1);
       out.writeByte(0x22);
     } else {

@@ -100,7 +100,7 @@ t.test(
       ["ServiceName", "orders.shop.svc.cluster.local", "part of line requested_server_name"],
       ["Direction", "inbound", "by line upstream_cluster"],
       ["Path", "/api/v1/orders", "part of line path"],
-      ["Query", "token=[redacted]", "by line path"],
+      ["Query", "token=[redacted]", "part of line path"],
       ["Decision", "denied", "by line response_code_details"],
       ["StatusCode", "403", "line response_code"],
       ["AuthMethod", "none", "dialect"],
@@ -145,7 +145,7 @@ t.test("attributes, fields of the record and the resource are told apart", async
       LocalWorkload: "part resource k8s.pod.name",
       Method: "whole attribute method",
       Path: "part attribute path",
-      Query: "derived attribute path",
+      Query: "part attribute path",
       UpstreamAddress: "whole attribute upstream_host",
       ParseStatus: "dialect",
     },
@@ -359,7 +359,11 @@ t.test("formats and redaction are those of the configuration", async (t) => {
 `;
   const input = "2026-11-22T20:20:28.5Z GET /a?id=7&token=t by jane in 250us";
   const [one] = await explained(t, input, [], config);
-  t.match(one!.columns, { Query: "id=[redacted]&token=t", EndUser: "jane", DurationNs: "250000" });
+  t.match(one!.columns, {
+    Query: "id=[redacted]&token=[redacted]",
+    EndUser: "jane",
+    DurationNs: "250000",
+  });
   t.equal(from(one!, "EndUser"), "whole line user");
 });
 

@@ -39,6 +39,7 @@ t.test("help says what there is, with examples and exit codes, and exits 0", asy
     "prove",
     "verify-proof",
     "key",
+    "pseudonym",
     "schema",
     "token",
   ]) {

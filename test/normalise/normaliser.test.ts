@@ -131,7 +131,7 @@ t.test("nothing outside the record is read", async (t) => {
       const traits = normaliser.scope(scope);
       const claimed = normaliser.recognise(moved, shapes.find(around, moved.attributes), traits);
       t.strictSame(
-        claimed ? columnsOf(normaliser.draft, normaliser.view) : null,
+        claimed ? columnsOf(normaliser) : null,
         expected,
         `${name} between ${JSON.stringify(filler)}`,
       );
@@ -143,7 +143,7 @@ t.test("nothing outside the record is read", async (t) => {
         traits,
       );
       t.strictSame(
-        again ? columnsOf(normaliser.draft, normaliser.view) : null,
+        again ? columnsOf(normaliser) : null,
         expected,
         `${name} scattered among ${JSON.stringify(filler)}`,
       );
@@ -269,12 +269,10 @@ t.test("a header of the text line that is to be redacted stands nowhere", async 
 
 t.test("normalisers with different redaction share a shape without mixing it up", async (t) => {
   const { input } = fixtures.find(({ name }) => name === "headers-redacted")!;
-  t.match(
-    JSON.stringify(
-      normalise(new Normaliser({ redact: { queryParameters: [], headers: [] } }), input),
-    ),
-    SECRET,
-  );
+  const lenient = new Normaliser({
+    redact: { keep: ["authorization"], detect: { bearer: false } },
+  });
+  t.match(JSON.stringify(normalise(lenient, input)), SECRET);
   t.notMatch(JSON.stringify(normalise(new Normaliser({ redact: REDACT }), input)), SECRET);
 });
 

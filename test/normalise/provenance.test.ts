@@ -44,12 +44,14 @@ t.test(
       const { view, scope } = readRecord(input);
       const shape = shapes.find(view.buffer, view.attributes);
       if (!normaliser.recognise(view, shape, normaliser.scope(scope))) continue;
-      const before = columnsOf(normaliser.draft, normaliser.view);
+      const before = columnsOf(normaliser);
       const origins = findOrigins(normaliser, view, scope);
-      t.strictSame(columnsOf(normaliser.draft, normaliser.view), before, name);
+      t.strictSame(columnsOf(normaliser), before, name);
       const wrong = Object.entries(before).filter(([column, value]) => {
         const origin = origins.get(column as never);
         const [source] = origin?.from ?? [];
+        // What was redacted says nothing any more of where it came from.
+        if (String(value).includes("[redacted]")) return false;
         if (source === undefined || !["attribute", "body", "line"].includes(source.kind))
           return false;
         if (origin?.how !== "whole" && origin?.how !== "part") return false;

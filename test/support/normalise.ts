@@ -1,19 +1,18 @@
+import { KINDS } from "../../src/core/kinds.ts";
 import { Cursor } from "../../src/core/wire.ts";
 import { ValueRange } from "../../src/decode/any-value.ts";
 import { indexRequest, readScope } from "../../src/decode/envelope.ts";
 import { readLogRecord } from "../../src/decode/logs.ts";
 import type { Normaliser } from "../../src/normalise/normaliser.ts";
-import {
-  ACCESS_HOLDS,
-  type AccessDraft,
-  FIRST_ACCESS_COLUMN,
-  HOLDS,
-  TAKEN,
-} from "../../src/records/access-draft.ts";
-import { VALUE_TYPES } from "../../src/records/attributes.ts";
+import { FIRST_ACCESS_COLUMN } from "../../src/records/access-draft.ts";
+import { writeAccessRow } from "../../src/records/access-row.ts";
 import { TABLES } from "../../src/records/columns.ts";
 import { ShapeCache } from "../../src/records/key-shape.ts";
 import { ScopeView } from "../../src/records/resource.ts";
+import { decodeRow } from "../../src/records/row-codec.ts";
+import { encodeScopeColumns } from "../../src/records/scope-columns.ts";
+import { RowHead, SectionBuilder } from "../../src/records/section-builder.ts";
+import { ValueWriter } from "../../src/records/value-text.ts";
 import { LogView } from "../../src/records/views.ts";
 import { transcodeLogs } from "./transcoding.ts";
 
@@ -51,109 +50,53 @@ const shapes = new ShapeCache();
 /** The columns that the normaliser makes of a record, without those that hold their default; undefined when it is a log. */
 export function normalise(normaliser: Normaliser, input: RecordInput): Columns | undefined {
   const { view, scope } = readRecord(input);
-  if (
-    !normaliser.recognise(view, shapes.find(view.buffer, view.attributes), normaliser.scope(scope))
-  )
-    return undefined;
-  return columnsOf(normaliser.draft, normaliser.view);
+  const shape = shapes.find(view.buffer, view.attributes);
+  return normaliser.recognise(view, shape, normaliser.scope(scope))
+    ? columnsOf(normaliser)
+    : undefined;
 }
 
-/** What the row writer would write: times as nanoseconds in decimal, addresses as hex, LogAttributes as pairs. Defaults are left out. */
-export function columnsOf(draft: AccessDraft, view: LogView): Columns {
+const HEAD = new RowHead("0".repeat(16), KINDS.access, {
+  receivedAtNs: 0n,
+  sender: "",
+  senderAuth: "",
+  retentionClass: "",
+});
+const DEFAULTS: ReadonlyMap<string, number | bigint> = new Map<string, number | bigint>([
+  ["DurationNs", -1n],
+  ["UpstreamDurationNs", -1n],
+  ["RequestBytes", -1n],
+  ["ResponseBytes", -1n],
+  ["GrpcStatus", -1],
+  ["SampledHint", -1],
+]);
+
+/** What the draft becomes as a redacted row: times as nanoseconds in decimal, addresses as hex, LogAttributes as pairs. Defaults are left out. */
+export function columnsOf({ draft, view, shape, redactor }: Normaliser): Columns {
+  const section = new SectionBuilder(KINDS.access);
+  const values = new ValueWriter(redactor.hidesSecret);
+  const scope = redactor.redactScope(encodeScopeColumns(new ScopeView(), values));
+  writeAccessRow(section, HEAD, draft, view, shape, scope, 0n, values);
+  redactor.redactRow(section, scope, shape);
+  const row = decodeRow(TABLES.access, section.row);
   const columns: Columns = {};
-  TABLES.access.columns.forEach(({ name }, c) => {
-    if (c < FIRST_ACCESS_COLUMN) return;
-    const low = draft.low[c]!;
-    const high = draft.high[c]!;
-    switch (ACCESS_HOLDS[c]) {
-      case HOLDS.text:
-        put(
-          columns,
-          name,
-          draft.isEmpty(c) ? "" : text(draft.bytesOf(c), draft.start[c]!, draft.end[c]!),
-          "",
-        );
-        break;
-      case HOLDS.eight: {
-        const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-        put(
-          columns,
-          name,
-          String(name === "TimestampRaw" ? value : BigInt.asIntN(64, value)),
-          name.endsWith("Ns") || name.endsWith("Bytes") ? "-1" : "0",
-        );
-        break;
-      }
-      case HOLDS.uint8:
-      case HOLDS.uint16:
-        put(columns, name, low, 0);
-        break;
-      case HOLDS.int8:
-      case HOLDS.int16:
-        put(columns, name, low, -1);
-        break;
-      case HOLDS.address:
-        put(
-          columns,
-          name,
-          Buffer.from(name === "PeerAddress" ? draft.peerAddress : draft.localAddress).toString(
-            "hex",
-          ),
-          "0".repeat(32),
-        );
-        break;
-      case HOLDS.chain:
-        if (draft.chainCount > 0)
-          columns[name] = Array.from({ length: draft.chainCount }, (_, i) =>
-            text(draft.scratch, draft.chainStart[i]!, draft.chainEnd[i]!),
-          );
-        break;
-      case HOLDS.logMap: {
-        const map = logAttributes(draft, view);
-        if (map.length > 0) columns[name] = map;
-        break;
-      }
-    }
+  TABLES.access.columns.forEach(({ name, type }, c) => {
+    if (c < FIRST_ACCESS_COLUMN && name !== "Redactions") return;
+    const value = row[c]!;
+    if (Array.isArray(value)) {
+      if (value.length > 0) columns[name] = value.map((item) => plain(item));
+    } else if (type === "IPv6")
+      put(columns, name, (value as Buffer).toString("hex"), "0".repeat(32));
+    else if (Buffer.isBuffer(value)) put(columns, name, value.toString("utf8"), "");
+    else if (value !== (DEFAULTS.get(name) ?? (typeof value === "bigint" ? 0n : 0)))
+      columns[name] = typeof value === "bigint" ? String(value) : value;
   });
-  if (draft.keepBody)
-    columns["Body"] = valueOf(view.buffer, view.bodyType, view.bodyStart, view.bodyEnd);
-  if (draft.redactionCount > 0)
-    columns["Redactions"] = Array.from({ length: draft.redactionCount }, (_, i) =>
-      text(draft.constants, draft.redactionStart[i]!, draft.redactionEnd[i]!),
-    );
   return columns;
 }
 
-function logAttributes(
-  draft: AccessDraft,
-  { attributes: list, buffer }: LogView,
-): [string, string][] {
-  const map: [string, string][] = [];
-  for (let i = 0; i < list.count; i++) {
-    const key = text(buffer, list.keyStart[i]!, list.keyEnd[i]!);
-    if (draft.taken[i] === TAKEN.left)
-      map.push([key, valueOf(buffer, list.valueType[i]!, list.valueStart[i]!, list.valueEnd[i]!)]);
-    if (draft.taken[i] === TAKEN.redacted) map.push([key, "[redacted]"]);
-    if (draft.taken[i] === TAKEN.rewritten)
-      map.push([key, text(draft.scratch, draft.rewrittenStart[i]!, draft.rewrittenEnd[i]!)]);
-  }
-  for (let i = 0; i < draft.remarkCount; i++)
-    map.push([
-      text(draft.constants, draft.remarkKeyStart[i]!, draft.remarkKeyEnd[i]!),
-      text(draft.constants, draft.remarkStart[i]!, draft.remarkEnd[i]!),
-    ]);
-  return map.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-}
-
-/** Texts as they are; of anything else its bytes, which is enough to see whether a secret is in them. */
-function valueOf(buffer: Uint8Array, type: number, start: number, end: number): string {
-  return type === VALUE_TYPES.string
-    ? text(buffer, start, end)
-    : `${Object.keys(VALUE_TYPES)[type]}:${Buffer.from(buffer.subarray(start, end)).toString("latin1")}`;
-}
-
-function text(from: Uint8Array, start: number, end: number): string {
-  return Buffer.from(from.subarray(start, end)).toString("utf8");
+/** A text, or a pair of texts. */
+function plain(item: unknown): unknown {
+  return Array.isArray(item) ? item.map(plain) : (item as Buffer).toString("utf8");
 }
 
 function put(columns: Columns, name: string, value: unknown, none: unknown): void {

@@ -151,6 +151,10 @@ export default defineDialect({
   name: "cilium_hubble",
   source: "https://github.com/cilium/cilium/blob/main/api/v1/flow/flow.proto",
   keys: memberKeys(),
+  // What is asked for, such as `produce`.
+  harmless: PREFIXES.flatMap((prefix) =>
+    ["l7.kafka.api_key", "l7.kafka.apiKey"].map((name) => prefix + name),
+  ),
   headers: PREFIXES.map((prefix) => `${prefix}l7.http.headers.`),
   namesBothSides: true,
   matches: ({ keys, keySet }) =>

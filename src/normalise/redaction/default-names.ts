@@ -1,0 +1,85 @@
+/**
+ * Names whose values are redacted unless a configuration keeps them. Letter case and the separators `-` and `_` make no difference: `api_key` is also
+ * `Api-Key`, `apiKey` and `APIKEY`.
+ */
+
+/** Headers: as attribute keys, as members of JSON, and as `name: value` or `name=value` in a text. Also behind a prefix: `x-original-authorization`. */
+export const DEFAULT_HEADERS: readonly string[] = [
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "set-cookie",
+  "x-api-key",
+  "x-auth-token",
+  "x-access-token",
+  "x-amz-security-token",
+  "x-amzn-oidc-accesstoken",
+  "x-amzn-oidc-data",
+  "x-csrf-token",
+  "x-xsrf-token",
+  "x-forwarded-access-token",
+  "x-goog-iap-jwt-assertion",
+  "cf-access-jwt-assertion",
+  "x-vault-token",
+  "private-token",
+  "x-hub-signature",
+  "x-hub-signature-256",
+];
+
+/** Keys of attributes and members of JSON, and names in `name=value` and `name: value`. Also behind a prefix: `db.password`, `refresh_token`. */
+export const DEFAULT_KEYS: readonly string[] = [
+  "token",
+  "password",
+  "passwd",
+  "pwd",
+  "passphrase",
+  "passcode",
+  "secret",
+  "api_key",
+  "access_key",
+  "secret_key",
+  "private_key",
+  "signing_key",
+  "encryption_key",
+  "credential",
+  "credentials",
+  "client_assertion",
+  "saml_response",
+  "saml_assertion",
+  "jsessionid",
+  "phpsessid",
+  "sessionid",
+  "card_number",
+  "cvv",
+  "cvv2",
+  "cvc",
+];
+
+/**
+ * Parameters of URLs and forms, under exactly this name. They are words that mean something harmless anywhere else (`code=200`, `key=user-1`),
+ * so outside of Path and Query one has to stand behind `?`, `&`, `;` or `#`, or at the very beginning.
+ */
+export const DEFAULT_PARAMETERS: readonly string[] = [
+  "code",
+  "key",
+  "sig",
+  "signature",
+  "session",
+  "sid",
+  "jwt",
+  "auth",
+  "pass",
+  "otp",
+  "ticket",
+  "assertion",
+  "id_token_hint",
+  "oauth_verifier",
+  "code_verifier",
+  "device_code",
+  "user_code",
+  "AWSAccessKeyId",
+  "X-Amz-Signature",
+  "X-Amz-Credential",
+  "X-Goog-Signature",
+  "X-Goog-Credential",
+];

@@ -1,0 +1,153 @@
+import { KINDS } from "../../core/kinds.ts";
+import { type Column, TABLES } from "../../records/columns.ts";
+import type { KeyShape } from "../../records/key-shape.ts";
+import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
+import type { ScopeColumns } from "../../records/scope-columns.ts";
+import type { SectionBuilder } from "../../records/section-builder.ts";
+import { columnsNamed, PLACES, planOf, type RowPlan } from "./row-plan.ts";
+import { type RedactOptions, Rules } from "./rules.ts";
+import { RowWalk } from "./row-walk.ts";
+import { CONTEXT } from "./value-end.ts";
+
+/** The entry of Redactions that says that there are others. */
+const MORE = Buffer.from("more");
+
+const LOG_SCOPE = [
+  "ResourceSchemaUrl",
+  "ResourceAttributes",
+  "ScopeSchemaUrl",
+  "ScopeName",
+  "ScopeVersion",
+  "ScopeAttributes",
+];
+const SPAN_SCOPE = ["ServiceName", "ResourceAttributes", "ScopeName", "ScopeVersion"];
+const SPAN_SCHEMA = ["ResourceSchemaUrl", "ScopeSchemaUrl", "ScopeAttributes"];
+
+/** The columns that all records of a scope share, redacted, and what was redacted in them, by the kind of row that they go to. */
+export interface RedactedScope extends ScopeColumns {
+  readonly notes: Readonly<Record<number, readonly number[]>> | undefined;
+}
+
+/**
+ * Redacts a row that was just written and is not yet hashed: every text in it, whatever column it is in, so that no dialect and no later column can be
+ * forgotten. What is found is removed, or replaced by a pseudonym, and named in the column Redactions as `Column:name`.
+ *
+ * Cost: about one look at each byte of text that a sender could write. The row is written anew only when something is found in it.
+ */
+export class RowRedactor {
+  readonly #rules: Rules;
+  readonly #walk: RowWalk;
+  /** By kind. */
+  readonly #plans: readonly (RowPlan | undefined)[];
+  readonly #serviceName: RowPlan;
+  readonly #resourceMap: RowPlan;
+  readonly #logScope: RowPlan;
+  readonly #spanScope: RowPlan;
+  readonly #spanSchema: RowPlan;
+  /** Texts of Redactions, by the number of the note. */
+  readonly #labels = new Map<number, Buffer>();
+
+  /** Throws: PatternError. */
+  constructor(options: RedactOptions) {
+    const rules = new Rules(options);
+    this.#rules = rules;
+    this.#walk = new RowWalk(rules, options.pseudonymKey);
+    const { access, log, span } = TABLES;
+    const plan = (columns: readonly Column[], shared: readonly string[] = []): RowPlan =>
+      planOf(columns, rules.columns, new Set(shared));
+    const plans: RowPlan[] = [];
+    plans[KINDS.access] = plan(access.columns, ["ResourceAttributes"]);
+    plans[KINDS.log] = plan(log.columns, [...LOG_SCOPE, "ServiceName"]);
+    plans[KINDS.span] = plan(span.columns, [...SPAN_SCOPE, ...SPAN_SCHEMA]);
+    this.#plans = plans;
+    this.#serviceName = plan(columnsNamed(log, ["ServiceName"]));
+    this.#resourceMap = plan(columnsNamed(log, ["ResourceAttributes"]));
+    this.#logScope = plan(columnsNamed(log, LOG_SCOPE));
+    this.#spanScope = plan(columnsNamed(span, SPAN_SCOPE));
+    this.#spanSchema = plan(columnsNamed(span, SPAN_SCHEMA));
+  }
+
+  /** Is the value of an attribute under this key a secret? Then it fills no column. */
+  isSecretKey(key: string): boolean {
+    const bytes = Buffer.from(key);
+    return this.#rules.names.findInKey(bytes, 0, bytes.length) >= 0;
+  }
+
+  /** For a ValueWriter: do these bytes, which the row is going to hold as base64, hide a secret? */
+  readonly hidesSecret = (from: Uint8Array, start: number, end: number): boolean => {
+    const walk = this.#walk;
+    if (!walk.finder.find(from, viewOf(from), start, end, CONTEXT.text)) return false;
+    walk.hidden = walk.finder.name[0]!;
+    return true;
+  };
+
+  /** Once for each scope. */
+  redactScope(columns: ScopeColumns): RedactedScope {
+    const walk = this.#walk;
+    const notes: Record<number, number[]> = {};
+    const part = (bytes: Uint8Array, plan: RowPlan, kind: number): Uint8Array => {
+      const row = new RowBuffer(bytes.length);
+      row.writeBytes(bytes, 0, bytes.length);
+      walk.walk(row, 0, plan, false);
+      (notes[kind] ??= []).push(...walk.notes.subarray(0, walk.noteCount));
+      if (!walk.hasFound) return bytes;
+      walk.replace(row, []);
+      return row.bytes.slice(0, row.position);
+    };
+    const redacted = {
+      serviceName: part(columns.serviceName, this.#serviceName, KINDS.log),
+      resourceMap: part(columns.resourceMap, this.#resourceMap, KINDS.access),
+      logScope: part(columns.logScope, this.#logScope, KINDS.log),
+      spanScope: part(columns.spanScope, this.#spanScope, KINDS.span),
+      spanSchema: part(columns.spanSchema, this.#spanSchema, KINDS.span),
+    };
+    walk.hidden = -1;
+    const isClean = Object.values(notes).every((list) => list.length === 0);
+    return { ...redacted, notes: isClean ? undefined : notes };
+  }
+
+  /** Redacts the row that `section` has open. `shape`: of the attributes in its map; undefined when the map holds others too. */
+  redactRow(section: SectionBuilder, scope: RedactedScope, shape: KeyShape | undefined): void {
+    const walk = this.#walk;
+    const { out, kind } = section;
+    const areKeysClean = shape !== undefined && this.#areClean(shape);
+    walk.walk(out, section.rowStart, this.#plans[kind]!, areKeysClean);
+    walk.hidden = -1;
+    if (scope.notes !== undefined) for (const note of scope.notes[kind]!) walk.addNote(note);
+    if (walk.noteCount > 0) walk.replace(out, this.#labelsOf(walk));
+  }
+
+  #labelsOf({ notes, noteCount, hasMore }: RowWalk): Buffer[] {
+    const labels: Buffer[] = [];
+    for (let i = 0; i < noteCount; i++) labels.push(this.#label(notes[i]!));
+    if (hasMore) labels.push(MORE);
+    return labels;
+  }
+
+  #label(note: number): Buffer {
+    const known = this.#labels.get(note);
+    if (known !== undefined) return known;
+    const { labels } = this.#rules;
+    const place = PLACES[Math.floor(note / (labels.length + 1))]!;
+    const name = labels[note % (labels.length + 1)] ?? "column";
+    const label = Buffer.from(`${place}:${name}`);
+    this.#labels.set(note, label);
+    return label;
+  }
+
+  /** Do the keys of a shape hold no secret, and name none? Worked out once for each. */
+  #areClean(shape: KeyShape): boolean {
+    if (shape.redactor === this) return shape.areKeysClean;
+    shape.redactor = this;
+    shape.areKeysClean = true;
+    let start = 0;
+    for (let i = 0; i < shape.count && shape.areKeysClean; i++) {
+      const end = start + shape.lengths[i]!;
+      shape.areKeysClean =
+        this.#rules.names.findInKey(shape.keys, start, end) < 0 &&
+        !this.#walk.finder.find(shape.keys, viewOf(shape.keys), start, end, CONTEXT.text);
+      start = end;
+    }
+    return shape.areKeysClean;
+  }
+}

@@ -1,0 +1,318 @@
+import { grown } from "../../records/attributes.ts";
+import { RowBuffer } from "../../records/row-buffer.ts";
+import { CHAR, equalsText } from "../ascii.ts";
+import { endsWithIdName } from "./card-numbers.ts";
+import { pseudonym, REMOVED, SPELLING } from "./replacement.ts";
+import {
+  contextOf,
+  IDENTITY_KEYS,
+  isWhole,
+  placeOf,
+  type RowPlan,
+  STEP,
+  stepOf,
+  widthOf,
+} from "./row-plan.ts";
+import type { Rules } from "./rules.ts";
+import { MIN_TEXT, SecretFinder } from "./secret-finder.ts";
+
+/** Entries of Redactions in one row; where there are more, another says so. */
+export const MAX_NOTES = 16;
+
+/**
+ * A walk over the texts of a row, or of some of its columns, where they stand. What is to be replaced is noted, and replaced when the walk is over:
+ * a row in which nothing is found is not touched.
+ */
+export class RowWalk {
+  readonly finder: SecretFinder;
+  /** What was found: numbers of a place and a name, `place * (names + 1) + name`. Each once; `hasMore` where they did not all fit. */
+  readonly notes = new Int32Array(MAX_NOTES);
+  noteCount = 0;
+  hasMore = false;
+  /** Number of a name that was found in bytes which the row holds as base64, and which so stand there as REMOVED already; else -1. */
+  hidden = -1;
+
+  readonly #rules: Rules;
+  readonly #names: number;
+  readonly #spellings: Uint8Array;
+  readonly #key: string | undefined;
+  #bytes: Uint8Array = REMOVED;
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  /** What is replaced by what: ranges of the row, lengths of texts included, and where the text for each ends in `#texts`. The first is Redactions. */
+  #count = 0;
+  #start = new Int32Array(16);
+  #end = new Int32Array(16);
+  #textEnd = new Int32Array(16);
+  readonly #texts = new RowBuffer(256);
+  readonly #value = new RowBuffer(256);
+
+  constructor(rules: Rules, pseudonymKey: string | undefined) {
+    this.#rules = rules;
+    this.#names = rules.labels.length;
+    this.#key = pseudonymKey;
+    this.finder = new SecretFinder(rules);
+    this.#spellings = new Uint8Array(this.#names + 1);
+    const { email, card } = rules.detect;
+    if (email >= 0) this.#spellings[email] = SPELLING.lowerCase;
+    if (card >= 0) this.#spellings[card] = SPELLING.digits;
+  }
+
+  /** Walks over what `row` holds from `start` on: the columns of `plan`. With `cleanKeys` the keys of its one map need no look. */
+  walk(row: RowBuffer, start: number, plan: RowPlan, cleanKeys: boolean): void {
+    const { bytes } = row;
+    this.#bytes = bytes;
+    this.#view = row.view;
+    this.noteCount = 0;
+    this.hasMore = false;
+    this.#texts.position = 0;
+    this.#count = 1;
+    this.#start[0] = this.#end[0] = start;
+    let p = start;
+    for (let i = 0; i < plan.length; i++) {
+      const step = plan[i]!;
+      switch (stepOf(step)) {
+        case STEP.skip:
+          p += widthOf(step);
+          break;
+        case STEP.text:
+          // Most columns are empty.
+          p = bytes[p] === 0 ? p + 1 : this.#walkText(p, step);
+          break;
+        case STEP.skipText:
+          p = bytes[p]! < 0x80 ? p + 1 + bytes[p]! : behindText(bytes, p);
+          break;
+        case STEP.map:
+          p = this.#walkMap(p, step, cleanKeys);
+          break;
+        case STEP.skipMap:
+          p = behindTexts(bytes, p, 2);
+          break;
+        case STEP.texts: {
+          const count = lengthAt(bytes, p);
+          p += lengthWidth(bytes, p);
+          for (let n = 0; n < count; n++) p = this.#walkText(p, step);
+          break;
+        }
+        case STEP.skipTexts:
+          p = behindTexts(bytes, p, 1);
+          break;
+        case STEP.maps: {
+          const count = lengthAt(bytes, p);
+          p += lengthWidth(bytes, p);
+          for (let n = 0; n < count; n++) p = this.#walkMap(p, step, false);
+          break;
+        }
+        case STEP.skipValues:
+          p += lengthWidth(bytes, p) + lengthAt(bytes, p) * widthOf(step);
+          break;
+        case STEP.notes:
+          this.#start[0] = p;
+          p = this.#end[0] = behindTexts(bytes, p, 1);
+          break;
+      }
+    }
+  }
+
+  /**
+   * Replaces what was found in `row`, which the walk went over, and puts `labels` behind the entries that Redactions has.
+   * Cost: each byte behind the first change is moved twice, by `copyWithin`.
+   */
+  replace(row: RowBuffer, labels: readonly Uint8Array[]): void {
+    const first = this.#start[0]!;
+    const notes = this.#notesText(labels);
+    let growth = Math.max(0, notes.position - (this.#end[0]! - first));
+    for (let i = 1, text = 0; i < this.#count; text = this.#textEnd[i++]!)
+      growth += Math.max(0, this.#textEnd[i]! - text - (this.#end[i]! - this.#start[i]!));
+    const end = row.position;
+    row.ensure(growth);
+    const { bytes } = row;
+    // All to the right, as far as it can ever be needed, then each piece back to where it belongs.
+    bytes.copyWithin(first + growth, first, end);
+    row.position = first;
+    row.writeBytes(notes.bytes, 0, notes.position);
+    for (let i = 0; i < this.#count; i++) {
+      if (i > 0)
+        row.writeBytes(this.#texts.bytes, i === 1 ? 0 : this.#textEnd[i - 1]!, this.#textEnd[i]!);
+      const from = this.#end[i]! + growth;
+      const to = (i + 1 < this.#count ? this.#start[i + 1]! : end) + growth;
+      bytes.copyWithin(row.position, from, to);
+      row.position += to - from;
+    }
+  }
+
+  /** Redactions with `labels` behind what it has. */
+  #notesText(labels: readonly Uint8Array[]): RowBuffer {
+    const value = this.#value;
+    const start = this.#start[0]!;
+    const end = this.#end[0]!;
+    value.position = 0;
+    // A part of a row has no Redactions.
+    if (start === end) return value;
+    value.ensure(end - start + 5);
+    // The number of entries is one byte: they are few.
+    value.writeVarint(this.#bytes[start]! + labels.length);
+    value.writeBytes(this.#bytes, start + 1, end);
+    for (const label of labels) {
+      value.ensure(label.length + 5);
+      value.writeText(label, 0, label.length);
+    }
+    return value;
+  }
+
+  /** Was something found that is to be replaced? */
+  get hasFound(): boolean {
+    return this.#count > 1;
+  }
+
+  /** A text at `p`, its length in front; answers with the position behind it. */
+  #walkText(p: number, step: number): number {
+    const bytes = this.#bytes;
+    let length = bytes[p]!;
+    let start = p + 1;
+    // Most columns are empty or hold a short word.
+    if (length < MIN_TEXT && !isWhole(step)) return start + length;
+    if (length >= 0x80) {
+      length = lengthAt(bytes, p);
+      start = p + lengthWidth(bytes, p);
+    }
+    const end = start + length;
+    if (isWhole(step)) this.#replaceWhole(p, start, end, placeOf(step), this.#names);
+    else if (this.#find(start, end, contextOf(step)))
+      this.#replaceFound(p, start, end, placeOf(step));
+    else if (this.hidden >= 0) this.#noteHidden(start, end, placeOf(step));
+    return end;
+  }
+
+  #find(start: number, end: number, context: number): boolean {
+    return this.finder.find(this.#bytes, this.#view, start, end, context);
+  }
+
+  #walkMap(p: number, step: number, cleanKeys: boolean): number {
+    const bytes = this.#bytes;
+    const count = lengthAt(bytes, p);
+    const context = contextOf(step);
+    const place = placeOf(step);
+    let q = p + lengthWidth(bytes, p);
+    for (let i = 0; i < count; i++) {
+      const keyAt = q;
+      const at = behindText(bytes, q);
+      q = behindText(bytes, at);
+      let secret = isWhole(step) ? this.#names : -1;
+      if (!cleanKeys) {
+        const keyStart = keyAt + lengthWidth(bytes, keyAt);
+        if (this.#find(keyStart, at, context)) this.#replaceFound(keyAt, keyStart, at, place);
+        if (secret < 0) secret = this.#rules.names.findInKey(bytes, keyStart, at);
+      }
+      if (secret < 0 && bytes[at]! < MIN_TEXT) continue;
+      const start = at + lengthWidth(bytes, at);
+      if (secret >= 0) this.#replaceWhole(at, start, q, place, secret);
+      else if (this.#find(start, q, context)) {
+        this.#heedKey(keyAt + lengthWidth(bytes, keyAt), at);
+        if (this.finder.count > 0) this.#replaceFound(at, start, q, place);
+      } else if (this.hidden >= 0) this.#noteHidden(start, q, place);
+    }
+    return q;
+  }
+
+  /** What looks like a card number is none under the name of a trace's ID, and an e-mail address may be the name of who acted. */
+  #heedKey(start: number, end: number): void {
+    const bytes = this.#bytes;
+    const { card, email } = this.#rules.detect;
+    if (endsWithIdName(bytes, start, end)) this.finder.drop(card);
+    if (IDENTITY_KEYS.some((key) => equalsText(bytes, start, end, key))) this.finder.drop(email);
+  }
+
+  /** The text [start, end), whose length stands at `at`, gets marks in the place of what the finder found in it. */
+  #replaceFound(at: number, start: number, end: number, place: number): void {
+    const { finder } = this;
+    const bytes = this.#bytes;
+    const value = this.#value;
+    value.position = 0;
+    value.ensure(end - start + finder.count * (REMOVED.length + 2));
+    let copied = start;
+    for (let i = 0; i < finder.count; i++) {
+      const name = finder.name[i]!;
+      const mark = this.#mark(finder.text, finder.textStart[i]!, finder.textEnd[i]!, name);
+      value.ensure(end - copied + mark.length + 2);
+      value.writeBytes(bytes, copied, finder.start[i]!);
+      if (finder.isBare[i] === 1) value.writeByte(CHAR.quote);
+      value.writeBytes(mark, 0, mark.length);
+      if (finder.isBare[i] === 1) value.writeByte(CHAR.quote);
+      copied = finder.end[i]!;
+      this.addNote(place * (this.#names + 1) + name);
+    }
+    value.ensure(end - copied);
+    value.writeBytes(bytes, copied, end);
+    this.#put(at, end, value.bytes, value.position);
+  }
+
+  /** A whole text is replaced, unless it says nothing. */
+  #replaceWhole(at: number, start: number, end: number, place: number, name: number): void {
+    const bytes = this.#bytes;
+    if (start === end || (end - start === 1 && bytes[start] === CHAR.minus)) return;
+    this.addNote(place * (this.#names + 1) + name);
+    if (equalsText(bytes, start, end, REMOVED)) return;
+    const mark = this.#mark(bytes, start, end, name);
+    this.#put(at, end, mark, mark.length);
+  }
+
+  #mark(from: Uint8Array, start: number, end: number, name: number): Uint8Array {
+    if (this.#key === undefined) return REMOVED;
+    return pseudonym(this.#key, from.subarray(start, end), this.#spellings[name]!);
+  }
+
+  /** Notes that the text from `at`, where its length stands, to `end` becomes another one. */
+  #put(at: number, end: number, text: Uint8Array, length: number): void {
+    const i = this.#count++;
+    if (i === this.#start.length) {
+      this.#start = grown(this.#start, i * 2);
+      this.#end = grown(this.#end, i * 2);
+      this.#textEnd = grown(this.#textEnd, i * 2);
+    }
+    this.#start[i] = at;
+    this.#end[i] = end;
+    this.#texts.ensure(length + 5);
+    this.#texts.writeVarint(length);
+    this.#texts.writeBytes(text, 0, length);
+    this.#textEnd[i] = this.#texts.position;
+  }
+
+  #noteHidden(start: number, end: number, place: number): void {
+    const text = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + start, end - start);
+    if (text.includes(REMOVED)) this.addNote(place * (this.#names + 1) + this.hidden);
+  }
+
+  addNote(note: number): void {
+    for (let i = 0; i < this.noteCount; i++) if (this.notes[i] === note) return;
+    if (this.noteCount === MAX_NOTES) this.hasMore = true;
+    else this.notes[this.noteCount++] = note;
+  }
+}
+
+/** The length that stands at `p`. Unsigned LEB128; rows of ours hold none beyond 2^31. */
+function lengthAt(bytes: Uint8Array, p: number): number {
+  let value = bytes[p]! & 0x7f;
+  for (let shift = 7; bytes[p]! >= 0x80; shift += 7) value |= (bytes[++p]! & 0x7f) << shift;
+  return value;
+}
+
+function lengthWidth(bytes: Uint8Array, p: number): number {
+  let width = 1;
+  while (bytes[p]! >= 0x80) {
+    p++;
+    width++;
+  }
+  return width;
+}
+
+function behindText(bytes: Uint8Array, p: number): number {
+  const length = bytes[p]!;
+  return length < 0x80 ? p + 1 + length : p + lengthWidth(bytes, p) + lengthAt(bytes, p);
+}
+
+/** Behind an array of texts, or with `each` 2 a map. */
+function behindTexts(bytes: Uint8Array, p: number, each: number): number {
+  let q = p + lengthWidth(bytes, p);
+  for (let n = lengthAt(bytes, p) * each; n > 0; n--) q = behindText(bytes, q);
+  return q;
+}

@@ -1,0 +1,527 @@
+import { grown } from "../../records/attributes.ts";
+import { CHAR, isDigit } from "../ascii.ts";
+import { BytePairs, PAIR } from "./byte-pairs.ts";
+import { CardNumber, isCardSeparator, mayHoldCard } from "./card-numbers.ts";
+import {
+  endOfAwsKey,
+  endOfBasic,
+  endOfBearer,
+  endOfJwt,
+  endOfPrivateKey,
+  endOfUrl64,
+  startOfCredentials,
+  startOfPrivateKey,
+} from "./credentials.ts";
+import { DecodedText, hasEscape } from "./decoded-text.ts";
+import { emailStart, emailEnd, userinfoEnd, userinfoStart } from "./mail-addresses.ts";
+import type { Rules } from "./rules.ts";
+import { RULE } from "./name-table.ts";
+import {
+  CONTEXT,
+  endOfLine,
+  endOfNested,
+  endOfParameter,
+  endOfScalar,
+  endOfString,
+  endOfWord,
+  isQuote,
+} from "./value-end.ts";
+
+/** What a byte may be the sign of. Zero, which is nearly all of them: of nothing. */
+const SIGN = {
+  none: 0,
+  equals: 1,
+  colon: 2,
+  escape: 3,
+  at: 4,
+  jwt: 5,
+  scheme: 6,
+  pem: 7,
+  aws: 8,
+  digit: 9,
+  pattern: 10,
+} as const;
+
+/** Those of which one byte is enough; the others are known by more letters. */
+const OF_ONE_BYTE: ReadonlySet<number> = new Set([SIGN.equals, SIGN.escape, SIGN.at, SIGN.jwt]);
+
+/** No secret is shorter: `sig=x`. */
+export const MIN_TEXT = 4;
+/** So many bytes are looked at in one. */
+const QUAD = 4;
+const SIGN_BIT = PAIR.sign;
+/** Whole quads of digits and separators that a card number of 13 digits covers at least. */
+const CARD_QUADS = 2;
+const LETTER = { a: 0x61, e: 0x65, y: 0x79, R: 0x52, K: 0x4b, S: 0x53, A: 0x41 } as const;
+const DASH = CHAR.minus;
+const MARK = Buffer.from("[redacted]");
+
+/**
+ * Finds what is to be redacted in a text, in one pass from its start to its end. Cost: a table lookup for each byte, and a second look at one byte of thirteen;
+ * a text with percent-encodings or JSON's escapes is decoded first. All in time linear in the length.
+ *
+ * What was found last: `count` ranges, ascending, that do not overlap.
+ */
+export class SecretFinder {
+  count = 0;
+  /** In the source. */
+  start = new Int32Array(16);
+  end = new Int32Array(16);
+  /** The same in `text`, which is the source, or what it was decoded to. */
+  textStart = new Int32Array(16);
+  textEnd = new Int32Array(16);
+  text: Uint8Array = new Uint8Array(0);
+  /** Number of the name or rule. */
+  name = new Int32Array(16);
+  /** 1 where JSON stands unquoted, so that a text in its place needs quotation marks. */
+  isBare = new Uint8Array(16);
+
+  readonly #rules: Rules;
+  readonly #signs = new Uint8Array(256);
+  readonly #signsWithDigits: Uint8Array;
+  readonly #nameEnds: Uint8Array;
+  readonly #patternStarts = new Uint8Array(256);
+  readonly #pairs: Uint8Array;
+  readonly #decoded = new DecodedText();
+  readonly #card = new CardNumber();
+  /** Of the search that goes on. */
+  #levels: Uint8Array | null = null;
+  #end = 0;
+  #floor = 0;
+  #context = 0;
+  /** No JWT begins before this: what looked like one had no second part. */
+  #noJwtBefore = 0;
+
+  constructor(rules: Rules) {
+    this.#rules = rules;
+    const signs = this.#signs;
+    for (let c = 0; c < 256; c++)
+      if (rules.patterns.some(({ pattern }) => pattern.startsWith(c))) this.#patternStarts[c] = 1;
+    for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) signs[c] = SIGN.pattern;
+    const { detect } = rules;
+    signs[CHAR.equals] = SIGN.equals;
+    signs[CHAR.colon] = SIGN.colon;
+    signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
+    signs[0x40] = SIGN.at;
+    if (detect.jwt >= 0) signs[0x4a] = SIGN.jwt;
+    signs[0x42] = signs[0x62] = SIGN.scheme;
+    if (detect.private_key >= 0) signs[0x50] = SIGN.pem;
+    if (detect.aws_key >= 0) signs[LETTER.A] = SIGN.aws;
+    this.#signsWithDigits = signs.slice();
+    this.#signsWithDigits.fill(SIGN.digit, CHAR.zero, CHAR.nine + 1);
+    this.#nameEnds = rules.names.ends.slice();
+    for (const c of [CHAR.quote, 0x27, CHAR.bracketClose, CHAR.space]) this.#nameEnds[c] = 1;
+    const pairs = new BytePairs();
+    for (let c = 0; c < 256; c++) if (OF_ONE_BYTE.has(signs[c]!)) pairs.addByte(c);
+    for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) pairs.addByte(c);
+    pairs.addByte(CHAR.colon, (before) => this.#nameEnds[before] === 1);
+    for (const word of ["basic", "bearer"]) pairs.addWord(word, true);
+    for (const word of ["PRIVATE", "AKIA", "ASIA"]) pairs.addWord(word);
+    if (detect.card >= 0) pairs.addRun((c) => isDigit(c) || isCardSeparator(c));
+    this.#pairs = pairs.bits;
+  }
+
+  /** Is there anything to redact in [start, end) of `from`, whose view is `view`? `context` is of CONTEXT. Less than MIN_TEXT bytes hold nothing. */
+  find(from: Uint8Array, view: DataView, start: number, end: number, context: number): boolean {
+    this.count = 0;
+    const pairs = this.#pairs;
+    const last = end - QUAD;
+    if (last < start) return false;
+    // No branch but one that is seldom taken: what branches on digits and letters costs three times as much (measured).
+    let run = 0;
+    let mayHaveCard = 0;
+    for (let p = start; p < last; p += QUAD) {
+      const quad = view.getInt32(p, true);
+      const a = pairs[quad & 0xffff]!;
+      const b = pairs[quad >>> 16]!;
+      if (((a | b) & SIGN_BIT) !== 0 && this.#hasSign(from, start, p, end))
+        return this.#findAll(from, start, end, context);
+      run = (run + 1) * ((a & b) >> 1); // 0 behind a quad that is not all PAIR.run
+      mayHaveCard |= run & CARD_QUADS;
+    }
+    // The last four overlap those before them.
+    const quad = view.getInt32(last, true);
+    if (
+      ((pairs[quad & 0xffff]! | pairs[quad >>> 16]!) & SIGN_BIT) !== 0 &&
+      this.#hasSign(from, start, last, end)
+    )
+      return this.#findAll(from, start, end, context);
+    return (
+      mayHaveCard !== 0 && mayHoldCard(from, start, end) && this.#findAll(from, start, end, context)
+    );
+  }
+
+  /** Is one of the four bytes at `at`, or the one in front of them, a sign indeed? */
+  #hasSign(from: Uint8Array, start: number, at: number, end: number): boolean {
+    for (let p = at > start ? at - 1 : at; p < at + QUAD; p++)
+      if (this.#signs[from[p]!] !== SIGN.none && this.#isSign(from, p, start, end)) return true;
+    return false;
+  }
+
+  /** Most colons stand in times, addresses and URLs, most of the letters in words. */
+  #isSign(from: Uint8Array, p: number, start: number, end: number): boolean {
+    if (this.#patternStarts[from[p]!] === 1) return true;
+    switch (this.#signs[from[p]!]) {
+      case SIGN.colon:
+        return this.#mayFollowName(from, p, start, end);
+      case SIGN.scheme:
+        return isSchemeStart(from, p);
+      case SIGN.jwt:
+        return p >= start + 2 && from[p - 1] === LETTER.y && from[p - 2] === LETTER.e;
+      case SIGN.pem:
+        return p + 1 < end && from[p + 1] === LETTER.R;
+      case SIGN.aws:
+        return p + 1 < end && (from[p + 1] === LETTER.K || from[p + 1] === LETTER.S);
+      default:
+        return true;
+    }
+  }
+
+  /** Is the colon at `p` behind what a name can end with, and not that of a URL? */
+  #mayFollowName(from: Uint8Array, p: number, start: number, end: number): boolean {
+    if (p === start || this.#nameEnds[from[p - 1]!] === 0) return false;
+    return p + 2 >= end || from[p + 1] !== CHAR.slash || from[p + 2] !== CHAR.slash;
+  }
+
+  #findAll(from: Uint8Array, start: number, end: number, context: number): boolean {
+    this.text = from;
+    this.#levels = null;
+    this.#context = context;
+    if (hasEscape(from, start, end)) this.#searchDecoded(from, start, end);
+    else this.#search(start, end);
+    return this.count > 0;
+  }
+
+  /** The signs, digits among them when there may be the number of a card. */
+  #signsFor(start: number, end: number): Uint8Array {
+    return this.#rules.detect.card >= 0 && mayHoldCard(this.text, start, end)
+      ? this.#signsWithDigits
+      : this.#signs;
+  }
+
+  /** The decoded text is searched in the place of the one with escapes in it. */
+  #searchDecoded(from: Uint8Array, start: number, end: number): void {
+    const decoded = this.#decoded;
+    decoded.decode(from, start, end);
+    this.count = 0;
+    this.text = decoded.bytes;
+    this.#levels = decoded.levels;
+    this.#search(0, decoded.length);
+    for (let i = 0; i < this.count; i++) {
+      this.start[i] = decoded.sourceOf(this.textStart[i]!);
+      this.end[i] = decoded.sourceOf(this.textEnd[i]!);
+    }
+  }
+
+  /** Searches [start, end) of `text`, in which nothing is escaped. */
+  #search(start: number, end: number): void {
+    const from = this.text;
+    const signs = this.#signsFor(start, end);
+    this.#floor = start;
+    this.#noJwtBefore = start;
+    this.#end = end;
+    let p = start;
+    if ((this.#context & CONTEXT.authority) !== 0) p = this.#atAuthority(start);
+    while (p < end) {
+      const sign = signs[from[p]!];
+      if (sign === SIGN.none) {
+        p++;
+        continue;
+      }
+      p = this.#lookAt(sign!, p);
+    }
+  }
+
+  /** What the byte at `p` is the sign of; answers where to go on. */
+  #lookAt(sign: number, p: number): number {
+    const { patterns, detect } = this.#rules;
+    const from = this.text;
+    for (let i = 0; i < patterns.length; i++) {
+      const { pattern, name } = patterns[i]!;
+      if (!pattern.startsWith(from[p]!)) continue;
+      const end = pattern.match(from, p, this.#end, this.#floor);
+      if (end >= 0) return this.#push(p, end, name);
+    }
+    switch (sign) {
+      case SIGN.equals:
+        return this.#atName(p);
+      case SIGN.colon:
+        return this.#mayFollowName(from, p, this.#floor, this.#end) ? this.#atName(p) : p + 1;
+      case SIGN.at:
+        return this.#atAt(p);
+      case SIGN.jwt:
+        return this.#atJwt(p);
+      case SIGN.scheme:
+        return this.#atScheme(p);
+      case SIGN.pem: {
+        const start = startOfPrivateKey(from, p, this.#end, this.#floor);
+        return start < 0
+          ? p + 1
+          : this.#push(start, endOfPrivateKey(from, p, this.#end), detect.private_key);
+      }
+      case SIGN.aws:
+        return this.#atAwsKey(p);
+      case SIGN.digit:
+        if (this.#card.read(from, p, this.#end, this.#floor))
+          return this.#push(this.#card.start, this.#card.end, detect.card);
+        return Math.max(this.#card.end, p + 1);
+      default:
+        return p + 1;
+    }
+  }
+
+  /** Forgets what was found under this number. */
+  drop(name: number): void {
+    let kept = 0;
+    for (let i = 0; i < this.count; i++) {
+      if (this.name[i] === name) continue;
+      for (const list of [
+        this.start,
+        this.end,
+        this.textStart,
+        this.textEnd,
+        this.name,
+        this.isBare,
+      ])
+        list[kept] = list[i]!;
+      kept++;
+    }
+    this.count = kept;
+  }
+
+  #push(start: number, end: number, name: number): number {
+    const i = this.count;
+    if (i === this.start.length) this.#grow(i * 2);
+    this.start[i] = this.textStart[i] = start;
+    this.end[i] = this.textEnd[i] = end;
+    this.name[i] = name;
+    this.isBare[i] = 0;
+    this.count = i + 1;
+    this.#floor = end;
+    return end;
+  }
+
+  #grow(size: number): void {
+    this.start = grown(this.start, size);
+    this.end = grown(this.end, size);
+    this.textStart = grown(this.textStart, size);
+    this.textEnd = grown(this.textEnd, size);
+    this.name = grown(this.name, size);
+    const isBare = new Uint8Array(size);
+    isBare.set(this.isBare);
+    this.isBare = isBare;
+  }
+
+  /** `name=value`, `name: value`, `"name":"value"` and their like, at the sign between the two. */
+  #atName(p: number): number {
+    const from = this.text;
+    const floor = this.#floor;
+    const isColon = from[p] === CHAR.colon;
+    let nameEnd = p;
+    while (nameEnd > floor && from[nameEnd - 1] === CHAR.space) nameEnd--;
+    const isApart = nameEnd < p;
+    let quote = 0;
+    let slashes = 0;
+    if (nameEnd > floor && isQuote(from[nameEnd - 1]!)) {
+      quote = from[--nameEnd]!;
+      for (; nameEnd > floor && from[nameEnd - 1] === CHAR.backslash; nameEnd--) slashes++;
+    }
+    const name = this.#nameBefore(nameEnd, isColon);
+    if (name < 0) return p + 1;
+    const level = this.#levels === null ? 0 : this.#levels[p]!;
+    return this.#redactValue(p + 1, name, level, isColon, isColon || isApart, quote, slashes);
+  }
+
+  /** The name that ends at `end`, or one of the parts of `a[b]`; -1 when none is to be redacted. */
+  #nameBefore(end: number, isColon: boolean): number {
+    const { names } = this.#rules;
+    const from = this.text;
+    const rules = isColon
+      ? RULE.key | RULE.header
+      : RULE.key | RULE.header | RULE.parameter | RULE.urlParameter;
+    let p = end;
+    for (let parts = 0; parts < MAX_PARTS; parts++) {
+      const isBracketed = p > this.#floor && from[p - 1] === CHAR.bracketClose;
+      if (isBracketed) p--;
+      const name = names.find(from, this.#floor, p, rules);
+      if (name >= 0 && this.#isUsable()) return name;
+      if (!isBracketed) return -1;
+      while (p > this.#floor && from[p - 1] !== CHAR.bracketOpen && names.isNameByte(from[p - 1]!))
+        p--;
+      if (p === this.#floor || from[p - 1] !== CHAR.bracketOpen) return -1;
+      p--;
+    }
+    return -1;
+  }
+
+  #hasBlank(): boolean {
+    for (let p = this.#floor; p < this.#end; p++) if (this.text[p]! <= CHAR.space) return true;
+    return false;
+  }
+
+  /** Words that are harmless elsewhere count in a URL's query alone. */
+  #isUsable(): boolean {
+    const { names } = this.#rules;
+    if (names.rules !== RULE.urlParameter || (this.#context & CONTEXT.text) === 0) return true;
+    // A whole text that is a query.
+    if (names.start === this.#floor) return this.count === 0 && !this.#hasBlank();
+    const before = this.text[names.start - 1]!;
+    return isSeparator(before) || before === CHAR.bracketOpen;
+  }
+
+  #redactValue(
+    behindSign: number,
+    name: number,
+    level: number,
+    isColon: boolean,
+    mayHaveBlanks: boolean,
+    nameQuote: number,
+    nameSlashes: number,
+  ): number {
+    const from = this.text;
+    const end = this.#end;
+    const levels = this.#levels;
+    let p = behindSign;
+    if (mayHaveBlanks) while (p < end && (from[p] === CHAR.space || from[p] === 0x09)) p++;
+    let slashes = 0;
+    while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
+    const mark = p + slashes < end ? from[p + slashes]! : 0;
+    if (isQuote(mark) && (isColon || !this.#isInQuery())) {
+      const start = p + slashes + 1;
+      return this.#pushValue(
+        start,
+        endOfString(from, levels, start, end, mark, slashes, level),
+        name,
+      );
+    }
+    if (nameQuote !== 0 && isColon) {
+      const isNested = mark === CHAR.braceOpen || mark === CHAR.bracketOpen;
+      const before = this.count;
+      const next = this.#pushValue(
+        p,
+        isNested
+          ? endOfNested(from, levels, p, end, nameSlashes, level)
+          : endOfScalar(from, p, end),
+        name,
+      );
+      if (this.count > before && nameSlashes === 0 && level === 0 && nameQuote === CHAR.quote)
+        this.isBare[before] = 1;
+      return next;
+    }
+    const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
+    if (isColon || (isHeader && !this.#isInQuery()))
+      return this.#pushValue(p, isHeader ? endOfLine(from, p, end) : this.#endOfWords(p), name);
+    // Cookies hold semicolons, credentials slashes.
+    const context = isHeader ? CONTEXT.header | (this.#context & CONTEXT.text) : this.#context;
+    return this.#pushValue(p, endOfParameter(from, levels, p, end, level, context), name);
+  }
+
+  /** Does the name found last stand where a query's parameter does? */
+  #isInQuery(): boolean {
+    if ((this.#context & CONTEXT.text) === 0) return true;
+    const { names } = this.#rules;
+    const lowest = Math.max(this.#floor, names.start - MAX_PREFIX);
+    let p = names.start;
+    while (p > lowest && (names.isNameByte(this.text[p - 1]!) || isBracket(this.text[p - 1]!))) p--;
+    return p > this.#floor && isSeparator(this.text[p - 1]!);
+  }
+
+  /** A word, and the one behind it when the first is the scheme of credentials: `token: Bearer abc`. */
+  #endOfWords(p: number): number {
+    const from = this.text;
+    const behind = isSchemeStart(from, p) ? startOfCredentials(from, p, this.#end) : -1;
+    return endOfWord(from, behind < 0 ? p : behind, this.#end);
+  }
+
+  /** Nothing, a dash, `null` and what was redacted before are no secrets. */
+  #pushValue(start: number, end: number, name: number): number {
+    const from = this.text;
+    const length = end - start;
+    if (length <= 0 || (length === 1 && from[start] === DASH)) return Math.max(start, end);
+    if (
+      length === 4 &&
+      from[start] === 0x6e &&
+      from[start + 1] === 0x75 &&
+      from[start + 2] === 0x6c
+    )
+      return end;
+    if (length === MARK.length && MARK.every((c, i) => c === from[start + i])) return end;
+    return this.#push(start, end, name);
+  }
+
+  /** `user:password@` of a URL, or an e-mail address. */
+  #atAt(p: number): number {
+    const { detect } = this.#rules;
+    const from = this.text;
+    const user = detect.userinfo < 0 ? -1 : userinfoStart(from, p, this.#floor);
+    if (user >= 0) return this.#push(user, userinfoEnd(from, p, this.#end), detect.userinfo);
+    if (detect.email < 0 || (this.#context & CONTEXT.identity) !== 0) return p + 1;
+    const start = emailStart(from, p, this.#floor);
+    const end = start < 0 ? -1 : emailEnd(from, p, this.#end);
+    return end < 0 ? p + 1 : this.#push(start, end, detect.email);
+  }
+
+  /** In an authority the user needs no scheme in front. */
+  #atAuthority(start: number): number {
+    const { detect } = this.#rules;
+    const at = this.text.indexOf(0x40, start);
+    if (detect.userinfo < 0 || at <= start || at >= this.#end) return start;
+    return this.#push(start, userinfoEnd(this.text, at, this.#end), detect.userinfo);
+  }
+
+  #atJwt(p: number): number {
+    const from = this.text;
+    const start = p - 2;
+    if (start < this.#floor || from[start] !== LETTER.e || from[start + 1] !== LETTER.y)
+      return p + 1;
+    if (start < this.#noJwtBefore) return p + 1;
+    const end = endOfJwt(from, start, this.#end);
+    if (end >= 0) return this.#push(start, end, this.#rules.detect.jwt);
+    this.#noJwtBefore = endOfUrl64(from, start, this.#end);
+    return p + 1;
+  }
+
+  #atScheme(p: number): number {
+    const { detect } = this.#rules;
+    const from = this.text;
+    const start = isSchemeStart(from, p) ? startOfCredentials(from, p, this.#end) : -1;
+    if (start < 0) return p + 1;
+    const isBasic = (from[p + 1]! | 0x20) === LETTER.a;
+    const name = isBasic ? detect.basic : detect.bearer;
+    const end =
+      name < 0
+        ? -1
+        : isBasic
+          ? endOfBasic(from, start, this.#end)
+          : endOfBearer(from, start, this.#end);
+    return end < 0 ? p + 1 : this.#push(start, end, name);
+  }
+
+  #atAwsKey(start: number): number {
+    const from = this.text;
+    const before = start > this.#floor ? from[start - 1]! : 0;
+    if (isDigit(before) || (before >= 0x41 && before <= 0x5a)) return start + 1;
+    const end = endOfAwsKey(from, start, this.#end);
+    return end < 0 ? start + 1 : this.#push(start, end, this.#rules.detect.aws_key);
+  }
+}
+
+/** Parts of a name such as `a[b][c]` that are looked at. */
+const MAX_PARTS = 8;
+/** Bytes of a longer name in front of the one that was found. */
+const MAX_PREFIX = 64;
+
+/** Does a parameter of a query stand behind the byte? */
+function isSeparator(c: number): boolean {
+  return c === CHAR.question || c === CHAR.ampersand || c === CHAR.semicolon || c === CHAR.hash;
+}
+
+function isBracket(c: number): boolean {
+  return c === CHAR.bracketOpen || c === CHAR.bracketClose;
+}
+
+/** `Ba` of Basic or `Be` of Bearer, in any case? */
+function isSchemeStart(from: Uint8Array, p: number): boolean {
+  const second = from[p + 1]! | 0x20;
+  return (from[p]! | 0x20) === 0x62 && (second === LETTER.a || second === LETTER.e);
+}
