@@ -263,7 +263,7 @@ export class BodyReader {
 const STREAM_BYTES = 6;
 
 /** Is one of the attributes a list of values? */
-function holdsList(view: LogView): boolean {
+export function holdsList(view: LogView): boolean {
   const { count, valueType } = view.attributes;
   for (let i = 0; i < count; i++) if (valueType[i] === VALUE_TYPES.kvlist) return true;
   return false;

@@ -16,7 +16,7 @@ export const FAMILY = { envoy: 0, istio: 1, consul: 2, envoyGateway: 3, kuma: 4 
 
 /** Fields that must be there when Envoy's labels are not. */
 const MIN_FIELDS = 4;
-/** Envoy writes no scope; where there is one, a collector or an SDK was at work, and more must speak for Envoy. */
+/** Envoy writes no scope; where there is one, an SDK was at work, and more must speak for Envoy. Collectors name the receiver that reads files. */
 const SCOPE_WEIGHT = 2;
 
 /** Istio's JSON format, without what versions added or dropped (pilot/pkg/model/telemetry_logging.go, EnvoyJSONLogFormatIstio). */
@@ -66,8 +66,9 @@ export function isEnvoyShape(plan: ShapePlan, traits: ScopeTraits): boolean {
   if (traits.envoyLabels) return plan.fieldCount >= 2;
   const needed =
     (plan.hasRequest ? WEIGHTS.sure : WEIGHTS.sure + WEIGHTS.likely) +
-    (traits.scopeName === "" ? 0 : SCOPE_WEIGHT);
-  return plan.fieldCount >= MIN_FIELDS && plan.weight >= needed;
+    (traits.scopeName === "" || plan.fromFile ? 0 : SCOPE_WEIGHT);
+  const weight = plan.weight + (plan.namesKuma ? WEIGHTS.sure : 0);
+  return plan.fieldCount >= MIN_FIELDS && weight >= needed;
 }
 
 /** Which mesh's Envoy wrote the record, one of FAMILY. Asked for records of an Envoy's shape. */

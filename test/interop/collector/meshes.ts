@@ -117,13 +117,6 @@ export async function checkMeshes(
         const rows = await server.query<Row>(
           `SELECT ${columns} ${from} ORDER BY toUInt64(LogAttributes['log.file.record_offset'])`,
         );
-        if (process.env["DEBUG_MESHES"])
-          console.log(
-            samples.map((s) => s.name),
-            await server.query(
-              `SELECT Dialect, LogAttributes['log.file.record_offset'] AS o, Path, ServiceName, LeafIndex ${from} ORDER BY toUInt64(LogAttributes['log.file.record_offset'])`,
-            ),
-          );
         samples.forEach(({ name, expected }, i) =>
           assert.deepEqual(rows[i], expected, `${dialect}/${name}`),
         );
