@@ -156,9 +156,12 @@ export class Normaliser {
 
   /** The body's line is of `dialect`; its fields stand in the expansion. */
   #claimLine(dialect: Dialect, traits: ScopeTraits): boolean {
-    const { view } = this.#rank.bodies.expansion;
-    const shape = this.#shapes.find(view.buffer, view.attributes);
-    this.#read(view, shape, traits, dialect, this.#rank.bodies.bodyFrom);
+    const { expansion, bodyFrom } = this.#rank.bodies;
+    const { view } = expansion;
+    let shape = this.#shapes.find(view.buffer, view.attributes);
+    if (this.redactor.redactLine(expansion, bodyFrom, this.#planOf(shape).fieldsOf(dialect)))
+      shape = this.#shapes.find(view.buffer, view.attributes);
+    this.#read(view, shape, traits, dialect, bodyFrom);
     this.#mapColumns(dialect);
     return true;
   }

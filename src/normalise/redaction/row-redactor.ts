@@ -4,10 +4,42 @@ import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import type { ScopeColumns } from "../../records/scope-columns.ts";
 import type { SectionBuilder } from "../../records/section-builder.ts";
+import type { Expansion } from "../expansion.ts";
+import { FIELD, IS_NUMERIC } from "../fields.ts";
+import { REMOVED } from "./replacement.ts";
 import { columnsNamed, PLACES, planOf, type RowPlan } from "./row-plan.ts";
 import { type RedactOptions, Rules } from "./rules.ts";
 import { RowWalk } from "./row-walk.ts";
 import { CONTEXT } from "./value-end.ts";
+
+/** What was found out about the request and the client: no client may make that disappear by what it sends. Numbers and times are no secrets. */
+const FINDINGS: ReadonlySet<number> = new Set([
+  FIELD.method,
+  FIELD.protocol,
+  FIELD.response_flags,
+  FIELD.response_flags_long,
+  FIELD.response_code_details,
+  FIELD.connection_termination_details,
+  FIELD.verdict,
+  FIELD.reason,
+  FIELD.policy,
+  FIELD.error,
+  FIELD.downstream_peer_uri_san,
+  FIELD.downstream_peer_dns_san,
+  FIELD.downstream_peer_subject,
+  FIELD.peer_principal,
+  FIELD.jwt_subject,
+  FIELD.jwt_issuer,
+  FIELD.request_principal,
+  FIELD.end_user,
+  FIELD.basic_auth_user,
+  FIELD.downstream_remote_address,
+  FIELD.client_address,
+]);
+
+function mayBeSecret(field: number): boolean {
+  return IS_NUMERIC[field] === 0 && !FINDINGS.has(field);
+}
 
 /** The entry of Redactions that says that there are others. */
 const MORE = Buffer.from("more");
@@ -80,6 +112,38 @@ export class RowRedactor {
     walk.hidden = walk.finder.name[0]!;
     return true;
   };
+
+  /**
+   * A secret may hold a blank, and a line's reader makes two fields of it, of which the second is no secret by itself. So the line is looked through as a whole: what begins within a
+   * secret becomes `[redacted]`, unless it is a field that no client may make disappear; true when something may have. `from`: the first attribute of the line; `fields`: FIELD of each.
+   */
+  redactLine(into: Expansion, from: number, fields: Uint8Array): boolean {
+    const { finder } = this.#walk;
+    const { bodyStart, bodyEnd } = into.view;
+    if (!finder.find(into.bytes, viewOf(into.bytes), bodyStart, bodyEnd, CONTEXT.text))
+      return false;
+    const list = into.attributes;
+    let mark = -1;
+    for (let i = from; i < list.count; i++) {
+      if (!mayBeSecret(fields[i]!)) continue;
+      for (let hit = 0; hit < finder.count; hit++) {
+        const start = finder.start[hit]!;
+        const end = finder.end[hit]!;
+        if (mark < 0) mark = into.append(REMOVED, 0, REMOVED.length);
+        if (list.keyStart[i]! > start && list.keyStart[i]! < end) {
+          list.keyStart[i] = mark;
+          list.keyEnd[i] = mark + REMOVED.length;
+        }
+        // The word in front of credentials is what tells them.
+        const isSplit = list.valueStart[i]! > start || finder.needsWordBefore(hit);
+        if (isSplit && list.valueStart[i]! >= start && list.valueStart[i]! < end) {
+          list.valueStart[i] = mark;
+          list.valueEnd[i] = mark + REMOVED.length;
+        }
+      }
+    }
+    return mark >= 0;
+  }
 
   /** Once for each scope. */
   redactScope(columns: ScopeColumns): RedactedScope {

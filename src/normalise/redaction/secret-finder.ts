@@ -270,6 +270,12 @@ export class SecretFinder {
     }
   }
 
+  /** Was the range known by the word in front of it, `Bearer` or `Basic`? */
+  needsWordBefore(i: number): boolean {
+    const { basic, bearer } = this.#rules.detect;
+    return this.name[i] === basic || this.name[i] === bearer;
+  }
+
   /** Forgets what was found under this number. */
   drop(name: number): void {
     let kept = 0;
@@ -386,7 +392,9 @@ export class SecretFinder {
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
-    if (isQuote(mark) && (isColon || !this.#isInQuery())) {
+    const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
+    // In a query the quotation mark may be the end of the string around it; but a cookie in quotation marks has blanks.
+    if (isQuote(mark) && (isColon || isHeader || !this.#isInQuery())) {
       const start = p + slashes + 1;
       return this.#pushValue(
         start,
@@ -408,7 +416,6 @@ export class SecretFinder {
         this.isBare[before] = 1;
       return next;
     }
-    const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
     if (isColon || (isHeader && !this.#isInQuery()))
       return this.#pushValue(p, isHeader ? endOfLine(from, p, end) : this.#endOfWords(p), name);
     // Cookies hold semicolons, credentials slashes.

@@ -23,7 +23,10 @@ export const CONTEXT = {
   header: 16,
 } as const;
 
-/** The value of a parameter: up to `&`; to `;` or `#` when another `name=` follows; in a path to `/`; in a text to a blank or the end of the string around it. */
+/**
+ * The value of a parameter: up to `&`; to `;` or `#` when another `name=` follows; in a path to `/`; in a text to a blank or the end of the string around it.
+ * A query has no blanks and no quotation marks: behind one of these a semicolon is not its own.
+ */
 export function endOfParameter(
   from: Uint8Array,
   levels: Uint8Array | null,
@@ -35,12 +38,14 @@ export function endOfParameter(
   const isText = (context & CONTEXT.text) !== 0;
   const isHeader = (context & CONTEXT.header) !== 0;
   const isPath = (context & CONTEXT.path) !== 0;
+  let isUrl = true;
   for (let p = start; p < end; p++) {
     const c = from[p]!;
     if (levels !== null && levels[p]! > level) continue;
-    if (c === CHAR.ampersand || (isPath && c === CHAR.slash)) return p;
-    if (!isHeader && (c === CHAR.semicolon || c === CHAR.hash) && nameFollows(from, p + 1, end))
-      return p;
+    if (c === CHAR.ampersand || (isPath && isUrl && c === CHAR.slash)) return p;
+    if (c === CHAR.semicolon || c === CHAR.hash) {
+      if (isUrl && !isHeader && nameFollows(from, p + 1, end)) return p;
+    } else if (c <= CHAR.space || isQuote(c)) isUrl = false;
     if (!isText) continue;
     if (c <= CHAR.space) return p;
     if (isQuote(c) && endsString(from, p + 1, end)) return behindBackslashes(from, start, p);
@@ -126,7 +131,9 @@ export function isQuote(c: number): boolean {
   return c === CHAR.quote || c === APOSTROPHE;
 }
 
+/** A name with its `=`. Behind a blank it is not a query's, but a cookie's. */
 function nameFollows(from: Uint8Array, start: number, end: number): boolean {
+  if (start < end && from[start]! <= CHAR.space) return false;
   for (let p = start; p < end; p++) {
     const c = from[p]!;
     if (c === CHAR.equals) return p > start;
