@@ -1,4 +1,5 @@
-import { type FieldClass, type LineFormat, type Part, scan } from "./line-format.ts";
+import type { LineFormat } from "./line-format.ts";
+import { type FieldClass, type Part, scan } from "./line-part.ts";
 
 /** How far a line follows a format, for those who wonder why it is not read. */
 export interface LineProgress {

@@ -12,7 +12,8 @@ import {
 import { decide, mapDecision, NO_ENGINE } from "./decision.ts";
 import type { Dialect } from "./dialect.ts";
 import { FIELD, FIELD_NAMES, type FieldName } from "./fields.ts";
-import { LineFormat, LineFormatError } from "./line-format.ts";
+import { LineFormatError } from "./format-string.ts";
+import { LineFormat } from "./line-format.ts";
 import { readDuration } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
 import { Conditions } from "./conditions.ts";

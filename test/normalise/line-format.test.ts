@@ -4,7 +4,8 @@ import { ascii } from "../../src/normalise/ascii.ts";
 import { appendWithoutHexEscapes, appendWithoutQuoteEscapes } from "../../src/normalise/escapes.ts";
 import { Expansion } from "../../src/normalise/expansion.ts";
 import { LINE } from "../../src/normalise/line.ts";
-import { LineFormat, LineFormatError } from "../../src/normalise/line-format.ts";
+import { LineFormatError } from "../../src/normalise/format-string.ts";
+import { LineFormat } from "../../src/normalise/line-format.ts";
 import type { ScopeTraits } from "../../src/normalise/scope-traits.ts";
 import { LogView } from "../../src/records/views.ts";
 
