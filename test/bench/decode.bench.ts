@@ -1,10 +1,9 @@
 import { freeRows } from "../../src/core/rows.ts";
 import { sha256Into } from "../../src/core/sha256.ts";
-import { RequestEncoder } from "../../src/encoder.ts";
-import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { ExportLogsServiceRequest, ExportTraceServiceRequest } from "../support/otlp-proto.ts";
 import { applicationBody, envoyBody, spanBody } from "../support/traffic.ts";
 import { transcodeLogs } from "../support/transcoding.ts";
+import { encoder, RECEIVED } from "./encoding.ts";
 import { measure, printTable } from "./measure.ts";
 
 /** One layer each: from the request's bytes to hashed rows, against decoding to objects and writing JSONEachRow. */
@@ -12,25 +11,6 @@ import { measure, printTable } from "./measure.ts";
 const RECORDS = 1000;
 /** Requests a run: long enough for the clock of getrusage. */
 const REQUESTS = 50;
-const RECEIVED = {
-  receivedAtNs: 1_795_000_000_000_000_000n,
-  sender: "bench",
-  senderAuth: "none",
-  retentionClass: "default",
-};
-
-const encoder = new RequestEncoder({
-  logId: "0123456789abcdef",
-  normaliser: new Normaliser({
-    redact: {
-      queryParameters: ["token", "code", "password"],
-      headers: ["authorization", "cookie"],
-    },
-  }),
-  maxRecordBytes: 1024 * 1024,
-  maxEncodedBytes: 256 * 1024 * 1024,
-});
-
 interface Case {
   readonly name: string;
   readonly signal: "logs" | "traces";

@@ -2,11 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "../../src/core/logger.ts";
-import { RequestEncoder } from "../../src/encoder.ts";
 import { internalMeta } from "../../src/journal/frame.ts";
 import { Journal, type FrameMeta } from "../../src/journal/journal.ts";
-import { Normaliser } from "../../src/normalise/normaliser.ts";
 import { applicationBody } from "../support/traffic.ts";
+import { encoder, RECEIVED } from "./encoding.ts";
 import { median, percentile, printTable } from "./measure.ts";
 
 const RECORDS = 1000;
@@ -14,18 +13,7 @@ const FRAMES = 200;
 
 /** Frames of 1,000 rows appended one after the other and eight at a time, each made durable. */
 export async function benchJournal(): Promise<void> {
-  const encoder = new RequestEncoder({
-    logId: "0123456789abcdef",
-    normaliser: new Normaliser({ redact: { queryParameters: [], headers: [] } }),
-    maxRecordBytes: 1024 * 1024,
-    maxEncodedBytes: 256 * 1024 * 1024,
-  });
-  const { sections } = await encoder.encode("logs", applicationBody(RECORDS), {
-    receivedAtNs: 1n,
-    sender: "bench",
-    senderAuth: "none",
-    retentionClass: "default",
-  });
+  const { sections } = await encoder.encode("logs", applicationBody(RECORDS), RECEIVED);
   const meta: FrameMeta = { ...internalMeta(1n), signal: "logs" };
   const rows: string[][] = [];
   for (const parallel of [1, 8]) {
