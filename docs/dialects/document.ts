@@ -52,7 +52,7 @@ export function dialectsDocument(): string {
 }
 
 function section({ dialect, description }: Documented): string[] {
-  const { name, source, lines = [], keys = {}, headers = [] } = dialect;
+  const { name, source, lines = [], keys = {}, headers = [], responseHeaders = [] } = dialect;
   const formats = lines.filter((line) => line instanceof LineFormat);
   return [
     "",
@@ -69,6 +69,9 @@ function section({ dialect, description }: Documented): string[] {
     ...(headers.length === 0
       ? []
       : ["", `Behind ${headers.map(code).join(", ")} stands the name of a request's header: [those that are read](#headers-of-a-request).`]),
+    ...(responseHeaders.length === 0
+      ? []
+      : ["", `What begins with ${responseHeaders.map(code).join(", ")} is a header of the response, which the application writes: it stays in LogAttributes.`]),
   ];
 }
 

@@ -451,6 +451,8 @@ const MAX_KEY = 256;
 const OPERATOR = /^%?req(?:_without_query)?\((.+)\)%?$/;
 /** `http.request.header.x`, `request_headers.x`, `request.headers['x']`. */
 const HEADER_KEY = /^(?:http[._-]?)?req(?:uest)?[._-]?headers?[._:[(-]['"]?(.+?)['"]?[\])]?$/;
+/** Any other header, such as one of the response, which the application writes: `RESP(X)`, `http.response.header.x`. */
+const OTHER_HEADER = /header|^%?(?:resp|trailer)\(/;
 
 /**
  * The field that an attribute of this name holds, or undefined.
@@ -470,6 +472,7 @@ export function findKey(key: string): KnownKey | undefined {
       .split("?")
       .map(headerKey)
       .find((found) => found !== undefined);
+  if (OTHER_HEADER.test(lower)) return undefined;
   const metadata = /^(?:dynamicmetadata\()?(.+?)\)?$/.exec(canonical)?.[1] ?? canonical;
   for (const [end, name] of METADATA_ENDS)
     if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };

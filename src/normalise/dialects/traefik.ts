@@ -117,6 +117,9 @@ export default defineDialect({
     "origin_Grpc-Status": "grpc_status",
   },
   headers: ["request_"],
+  responseHeaders: ["downstream_", "origin_"],
+  // Headers may be called like the words of others: `downstream_Peer-Uri-San` is the application's.
+  outranksOthers: true,
   timeIsEnd: true,
   saysStart: true,
   matches: ({ keySet }) =>
