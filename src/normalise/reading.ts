@@ -277,7 +277,7 @@ export class Reading {
       const column = COLUMN_OF[field]!;
       if (before !== ABSENT) {
         taken[before] = isSame ? TAKEN.taken : TAKEN.left;
-        // Two headers traceparent are none. Source: W3C Trace Context, section 3.2.1.
+        // Two headers traceparent are none. Source: w3c/trace-context, test_traceparent_duplicated.
         const mustBeOne = before >= this.bodyFrom || field === FIELD.traceparent;
         if (!isSame && mustBeOne && this.#haveOneName(before, i)) {
           holder[field] = CONTRADICTED;
