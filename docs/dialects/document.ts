@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cellsOf, type Claimed, columnsOf } from "../../src/cli/explain-text.ts";
 import { defaultConfig } from "../../src/config/load.ts";
 import { Explainer } from "../../src/explainer.ts";
-import { KEYS } from "../../src/normalise/attribute-keys.ts";
+import { HEADER_NAMES, KEYS } from "../../src/normalise/attribute-keys.ts";
 import { FIELD_OF_COLUMN } from "../../src/normalise/column-fields.ts";
 import type { Dialect } from "../../src/normalise/dialect.ts";
 import { FIELD_NAMES, type FieldName } from "../../src/normalise/fields.ts";
@@ -52,7 +52,7 @@ export function dialectsDocument(): string {
 }
 
 function section({ dialect, description }: Documented): string[] {
-  const { name, source, lines = [], keys = {} } = dialect;
+  const { name, source, lines = [], keys = {}, headers = [], responseHeaders = [] } = dialect;
   const formats = lines.filter((line) => line instanceof LineFormat);
   return [
     "",
@@ -66,6 +66,12 @@ function section({ dialect, description }: Documented): string[] {
     ...(Object.keys(keys).length === 0
       ? []
       : ["", "| key | fills |", "| --- | --- |", ...Object.entries(keys).map(([key, field]) => `| ${code(key)} | ${meaning(field)} |`)]),
+    ...(headers.length === 0
+      ? []
+      : ["", `Behind ${headers.map(code).join(", ")} stands the name of a request's header: [those that are read](#headers-of-a-request).`]),
+    ...(responseHeaders.length === 0
+      ? []
+      : ["", `What begins with ${responseHeaders.map(code).join(", ")} is a header of the response, which the application writes: it stays in LogAttributes.`]),
   ];
 }
 
@@ -106,8 +112,8 @@ function sharedKeys(): string[] {
     "",
     "## Keys that all dialects know",
     "",
-    "Compared without regard to case, `_`, `-`, `.` and blanks: `request_id`, `request.id` and `requestId` are one. A header may stand bare, as `REQ(X)` or as",
-    "`http.request.header.x`. A dialect's own meaning outranks this one.",
+    "Compared without regard to case, `_`, `-`, `.` and blanks: `request_id`, `request.id` and `requestId` are one. A dialect's own meaning outranks this one.",
+    "A header may stand bare.",
     "",
     "| fills | keys |",
     "| --- | --- |",
@@ -116,6 +122,13 @@ function sharedKeys(): string[] {
       const keys = Object.values(KEYS[name]).flat();
       return keys.length === 0 ? [] : [`| ${meaning(name)} | ${keys.map(code).join(", ")} |`];
     }),
+    "",
+    "## Headers of a request",
+    "",
+    "A key that says that it is a header (`REQ(X)`, `http.request.header.x`, `request.headers['x']`) is read by the header's name, and means what this name means as a key.",
+    "Clients write headers, so that no others are read, whatever they are called:",
+    "",
+    `${HEADER_NAMES.map(code).join(", ")}.`,
   ];
 }
 

@@ -71,6 +71,7 @@ export const KEYS: { readonly [field in FieldName]: Keys } = {
   },
   x_amzn_trace_id: { plain: ["x-amzn-trace-id", "aws.xray.trace_id", "xray_trace_id"] },
   x_cloud_trace_context: { plain: ["x-cloud-trace-context"] },
+  uber_trace_id: { plain: ["uber-trace-id"] },
   sw8: { plain: ["sw8"] },
   request_principal: {
     likely: [
@@ -375,10 +376,10 @@ const METADATA_ENDS: readonly (readonly [RegExp, FieldName])[] = [
   [/shadoweffectivepolicyid$/, "shadow_effective_policy_id"],
   [/enforcedengineresult$/, "enforced_engine_result"],
   [/enforcedeffectivepolicyid$/, "enforced_effective_policy_id"],
-  [/envoyfiltershttpjwtauthn:.*sub$/, "jwt_subject"],
-  [/envoyfiltershttpjwtauthn:.*iss$/, "jwt_issuer"],
-  [/envoyfiltershttpjwtauthn:.*(?:azp|clientid)$/, "jwt_client"],
-  [/envoyfiltershttpjwtauthn:.*email$/, "jwt_email"],
+  [/envoyfiltershttpjwtauthn:?(?!.*act:?sub$).*sub$/, "jwt_subject"],
+  [/envoyfiltershttpjwtauthn:?.*iss$/, "jwt_issuer"],
+  [/envoyfiltershttpjwtauthn:?.*(?:azp|clientid)$/, "jwt_client"],
+  [/envoyfiltershttpjwtauthn:?.*email$/, "jwt_email"],
   [/envoyfiltershttpjwtauthn:[^:]+$/, "jwt_payload"],
 ];
 
@@ -402,60 +403,88 @@ export function canonicalKey(key: string): string {
 }
 
 /**
+ * Headers of a request that say something. A client writes them, so a header says only what a header of that name does, and never what a proxy found out:
+ * one that is called like a field (`source_principal`, `path`) is none.
+ */
+export const HEADER_NAMES: readonly string[] = [
+  "x-request-id",
+  "traceparent",
+  "b3",
+  "x-b3-traceid",
+  "x-b3-spanid",
+  "x-b3-parentspanid",
+  "x-b3-sampled",
+  "x-b3-flags",
+  "x-datadog-trace-id",
+  "x-datadog-parent-id",
+  "x-datadog-sampling-priority",
+  "x-datadog-tags",
+  "x-amzn-trace-id",
+  "x-cloud-trace-context",
+  "uber-trace-id",
+  "sw8",
+  "x-forwarded-client-cert",
+  "x-forwarded-for",
+  "x-forwarded-user",
+  "x-forwarded-email",
+  "x-remote-user",
+  "x-auth-request-user",
+  "x-auth-request-email",
+  "x-envoy-original-path",
+  "x-envoy-origin-path",
+  "x-envoy-attempt-count",
+  "user-agent",
+  "content-type",
+  "host",
+  ":authority",
+  ":method",
+  ":path",
+];
+const HEADERS: ReadonlyMap<string, KnownKey> = new Map(
+  HEADER_NAMES.map((name) => [name, KNOWN.get(canonicalKey(name))!] as const),
+);
+
+/** Longer keys, in characters, are nobody's: a sender may make them as long as it likes, and the expressions below take the square of it. */
+const MAX_KEY = 256;
+
+/** `REQ(X?Y)`, Envoy's operator: the first header that is there. */
+const OPERATOR = /^%?req(?:_without_query)?\((.+)\)%?$/;
+/** `http.request.header.x`, `request_headers.x`, `request.headers['x']`. */
+const HEADER_KEY = /^(?:http[._-]?)?req(?:uest)?[._-]?headers?[._:[(-]['"]?(.+?)['"]?[\])]?$/;
+/** Any other header, such as one of the response, which the application writes: `RESP(X)`, `http.response.header.x`. */
+const OTHER_HEADER = /header|^%?(?:resp|trailer)\(/;
+
+/**
  * The field that an attribute of this name holds, or undefined.
  * Headers may be named bare, as Envoy's operator `REQ(X?Y)` (the first name that is known counts) or as `http.request.header.x`.
  */
 export function findKey(key: string): KnownKey | undefined {
+  if (key.length > MAX_KEY) return undefined;
   const canonical = canonicalKey(key);
   const known = KNOWN.get(canonical);
   if (known !== undefined) return known;
   if (canonical.startsWith("starttime("))
     return { field: FIELD.start_time, weight: WEIGHTS.likely };
-  const header =
-    /^req(?:withoutquery)?\((.+)\)$/.exec(canonical) ??
-    /^(?:http)?req(?:uest)?headers?[:[(]?(.+?)[\])]?$/.exec(canonical);
-  for (const name of header?.[1]?.split("?") ?? []) {
-    const found = KNOWN.get(name);
-    if (found !== undefined) return found;
-  }
+  const lower = key.toLowerCase();
+  const header = OPERATOR.exec(lower) ?? HEADER_KEY.exec(lower);
+  if (header !== null)
+    return header[1]!
+      .split("?")
+      .map(headerKey)
+      .find((found) => found !== undefined);
+  if (OTHER_HEADER.test(lower)) return undefined;
   const metadata = /^(?:dynamicmetadata\()?(.+?)\)?$/.exec(canonical)?.[1] ?? canonical;
   for (const [end, name] of METADATA_ENDS)
     if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };
   return undefined;
 }
 
-/** Headers of a request that say what a field says. A client writes them, so none may be a field of what the proxy found out itself. */
-const HEADERS: ReadonlySet<number> = new Set(
-  (
-    [
-      "request_id",
-      "traceparent",
-      "b3",
-      "x_b3_traceid",
-      "x_b3_spanid",
-      "x_b3_parentspanid",
-      "x_b3_sampled",
-      "x_b3_flags",
-      "datadog_trace_id",
-      "datadog_parent_id",
-      "datadog_sampling_priority",
-      "datadog_tags",
-      "x_amzn_trace_id",
-      "x_cloud_trace_context",
-      "sw8",
-      "x_forwarded_client_cert",
-      "x_forwarded_for",
-      "user_agent",
-      "method",
-      "authority",
-      "path",
-      "content_type",
-    ] as const
-  ).map((name) => FIELD[name]),
-);
-
 /** The field that a header of the request holds, or undefined. */
 export function findHeader(name: string): number | undefined {
-  const field = findKey(name)?.field;
-  return field !== undefined && HEADERS.has(field) ? field : undefined;
+  return headerKey(name.toLowerCase())?.field;
+}
+
+/** Older semantic conventions write underscores for dashes. */
+function headerKey(lower: string): KnownKey | undefined {
+  return HEADERS.get(lower.replaceAll("_", "-"));
 }

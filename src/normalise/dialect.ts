@@ -24,6 +24,8 @@ export interface Dialect {
   readonly keys?: Readonly<Record<string, FieldName | null>>;
   /** What keys begin with whose rest is the name of a request's header (`…headers.x-request-id`). Such a header means what findHeader in attribute-keys.ts says. */
   readonly headers?: readonly string[];
+  /** What keys begin with whose rest is the name of a response's header. The application writes them, so they say what `keys` says of them and nothing else. */
+  readonly responseHeaders?: readonly string[];
   /** Keys of `keys` that are called like secrets and hold none. */
   readonly harmless?: readonly string[];
   /** Do other keys mean what attribute-keys.ts says? Default true. */

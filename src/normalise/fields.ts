@@ -40,6 +40,7 @@ export const FIELD_NAMES = [
   "b3_or_datadog_trace_id",
   "x_amzn_trace_id",
   "x_cloud_trace_context",
+  "uber_trace_id",
   "sw8",
   // who: the user of a verified token, of a password that the proxy checked (basic_auth_user), whom a policy engine names (end_user), whom a header
   // names (remote_user of Authorization, claimed_user of any other); then the peer, by what the handshake proved, by what the policy engine saw

@@ -5,6 +5,8 @@ import { SPIFFE_SCHEME } from "./spiffe.ts";
 /** As many elements as ActorChain holds; of more, the nearest hops are kept. */
 const MAX_ELEMENTS = 16;
 const URI = ascii("uri");
+/** URI in Envoy before version 1.6. */
+const SAN = ascii("san");
 const HASH = ascii("hash");
 const DNS = ascii("dns");
 const SUBJECT = ascii("subject");
@@ -83,7 +85,7 @@ export class ForwardedCertificates {
     while (p < behind) {
       p = this.#readPair(from, p, behind);
       if (
-        this.#keyIs(from, URI, BY) &&
+        this.#namesPeer(from) &&
         equalRanges(from, this.#valueStart, this.#valueEnd, name, start, end)
       )
         return true;
@@ -105,7 +107,7 @@ export class ForwardedCertificates {
       p = this.#readPair(from, p, end);
       if (this.#keyStart < p) isEmpty = false;
       if (this.#valueStart === this.#valueEnd) continue;
-      if (this.#keyIs(from, URI, BY)) hasPeers = 1;
+      if (this.#namesPeer(from)) hasPeers = 1;
       const found = this.#rankOf(from);
       if (found === RANK.hash) {
         hashStart = this.#valueStart;
@@ -164,23 +166,22 @@ export class ForwardedCertificates {
     return p;
   }
 
-  #keyIs(from: Uint8Array, key: Uint8Array, other: Uint8Array): boolean {
-    return (
-      equalsIgnoringCase(from, this.#keyStart, this.#keyEnd, key) ||
-      equalsIgnoringCase(from, this.#keyStart, this.#keyEnd, other)
-    );
+  #namesPeer(from: Uint8Array): boolean {
+    return this.#keyIs(from, URI) || this.#keyIs(from, SAN) || this.#keyIs(from, BY);
+  }
+
+  #keyIs(from: Uint8Array, key: Uint8Array): boolean {
+    return equalsIgnoringCase(from, this.#keyStart, this.#keyEnd, key);
   }
 
   #rankOf(from: Uint8Array): number {
-    const start = this.#keyStart;
-    const end = this.#keyEnd;
-    if (equalsIgnoringCase(from, start, end, URI))
+    if (this.#keyIs(from, URI) || this.#keyIs(from, SAN))
       return startsWith(from, this.#valueStart, this.#valueEnd, SPIFFE_SCHEME)
         ? RANK.spiffe
         : RANK.uri;
-    if (equalsIgnoringCase(from, start, end, SUBJECT)) return RANK.subject;
-    if (equalsIgnoringCase(from, start, end, DNS)) return RANK.dns;
-    return equalsIgnoringCase(from, start, end, HASH) ? RANK.hash : RANK.none;
+    if (this.#keyIs(from, SUBJECT)) return RANK.subject;
+    if (this.#keyIs(from, DNS)) return RANK.dns;
+    return this.#keyIs(from, HASH) ? RANK.hash : RANK.none;
   }
 }
 

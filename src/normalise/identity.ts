@@ -1,5 +1,5 @@
 import { ACCESS } from "../records/access-draft.ts";
-import { equalRanges } from "./ascii.ts";
+import { CHAR, equalRanges } from "./ascii.ts";
 import { mapEndUser } from "./end-user.ts";
 import { FIELD } from "./fields.ts";
 import {
@@ -39,6 +39,7 @@ export function mapIdentity(reading: Reading, trustedHops: number): void {
   )
     setParts(reading, ACCESS.LocalPrincipal, ACCESS.LocalNamespace, ACCESS.LocalServiceAccount);
   mapActorChain(reading);
+  unquotePrincipal(reading);
 
   reading.say(ACCESS.AuthMethod, WORD.none);
   reading.say(ACCESS.UserAssurance, WORD.none);
@@ -65,6 +66,16 @@ export function mapIdentity(reading: Reading, trustedHops: number): void {
     reading.say(ACCESS.ActorKind, WORD.user);
   }
   marks.write(reading);
+}
+
+/** Envoy writes filter state as JSON, a text in quotation marks, unless the operator says PLAIN. */
+function unquotePrincipal(reading: Reading): void {
+  const { buffer, start, end } = reading;
+  const field = FIELD.peer_principal;
+  if (!reading.has(field) || end[field]! - start[field]! < 3) return;
+  if (buffer[start[field]!] !== CHAR.quote || buffer[end[field]! - 1] !== CHAR.quote) return;
+  start[field]!++;
+  end[field]!--;
 }
 
 /** The peer has a principal: it is the actor, and its name has parts. What a hop forwarded was authenticated by others, in whatever way. */

@@ -53,7 +53,7 @@ export class Principal {
     this.#clear();
     if (this.#id.parse(from, start, end)) {
       this.form = FORMS.spiffe;
-      this.#readPath(from, end);
+      this.#readPath(from);
     } else if (startsWith(from, start, end, ARN)) this.#parseArn(from, start, end);
     else this.#parseLinkerd(from, start, end);
     return this.form;
@@ -63,7 +63,7 @@ export class Principal {
   parseWithoutScheme(from: Uint8Array, start: number, end: number): boolean {
     this.#clear();
     if (!this.#id.parseWithoutScheme(from, start, end) || !this.#id.isStrict) return false;
-    this.#readPath(from, end);
+    this.#readPath(from);
     if (this.namespaceStart === this.namespaceEnd) return false;
     this.form = FORMS.spiffe;
     return true;
@@ -85,23 +85,22 @@ export class Principal {
     this.accountEnd = end;
   }
 
-  /** The path of `#id`, which ends at `end`. */
-  #readPath(from: Uint8Array, end: number): void {
+  /** The path of `#id`. */
+  #readPath(from: Uint8Array): void {
     const id = this.#id;
     const { segmentCount } = id;
     if (segmentCount === 4 && id.is(from, 0, SEGMENT.ns) && id.is(from, 2, SEGMENT.sa))
-      this.isKubernetes = this.#takeSegments(1, 3);
-    else if (segmentCount === 1) this.#readService(from, id.startOf(0), end);
+      this.isKubernetes = this.#takeSegments(from, 1, 3);
+    else if (segmentCount === 1 && id.isName(from, 0))
+      this.#readService(from, id.startOf(0), id.pathEnd);
     else if (segmentCount === 6) this.#readConsul(from, 0);
     else if (segmentCount === 8 && id.is(from, 0, SEGMENT.ap)) this.#readConsul(from, 2);
   }
 
-  /** The segments that hold the namespace and the account. False when one of them is empty. */
-  #takeSegments(namespace: number, account: number): boolean {
+  /** The segments that hold the namespace and the account. False when one of them is empty, `.` or `..`. */
+  #takeSegments(from: Uint8Array, namespace: number, account: number): boolean {
     const id = this.#id;
-    const isWhole =
-      id.startOf(namespace) < id.endOf(namespace) && id.startOf(account) < id.endOf(account);
-    if (!isWhole) return false;
+    if (!id.isName(from, namespace) || !id.isName(from, account)) return false;
     this.#setNamespace(id.startOf(namespace), id.endOf(namespace));
     this.#setAccount(id.startOf(account), id.endOf(account));
     return true;
@@ -114,7 +113,7 @@ export class Principal {
       id.is(from, first + 2, SEGMENT.dc) &&
       id.is(from, first + 4, SEGMENT.svc)
     )
-      this.#takeSegments(first + 1, first + 5);
+      this.#takeSegments(from, first + 1, first + 5);
   }
 
   /** Kuma's service: the whole segment is the account. */

@@ -3,7 +3,7 @@ import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
 import { ascii, CHAR, equalRanges, equalsIgnoringCase, equalsText, startsWith } from "./ascii.ts";
-import { FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
+import { FIELD, FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
 import { IdentityMarks } from "./identity-marks.ts";
 import { Claims } from "./claims.ts";
 import { Principal } from "./principal.ts";
@@ -277,7 +277,9 @@ export class Reading {
       const column = COLUMN_OF[field]!;
       if (before !== ABSENT) {
         taken[before] = isSame ? TAKEN.taken : TAKEN.left;
-        if (!isSame && before >= this.bodyFrom && this.#haveOneName(before, i)) {
+        // Two headers traceparent are none. Source: w3c/trace-context, test_traceparent_duplicated.
+        const mustBeOne = before >= this.bodyFrom || field === FIELD.traceparent;
+        if (!isSame && mustBeOne && this.#haveOneName(before, i)) {
           holder[field] = CONTRADICTED;
           this.partial = true;
           if (column !== NO_COLUMN) draftSource[column] = SOURCES.empty;

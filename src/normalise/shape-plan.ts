@@ -110,7 +110,8 @@ export class ShapePlan {
 
   /** FIELD of each attribute, in the words of `dialect`. */
   fieldsOf(dialect: Dialect): Uint8Array {
-    const { keys: own = {}, headers = [], harmless = [], ownFields, sharedKeys = true } = dialect;
+    const { keys: own = {}, headers = [], responseHeaders = [] } = dialect;
+    const { harmless = [], ownFields, sharedKeys = true } = dialect;
     if (dialect.keys === undefined && dialect.headers === undefined) return this.fields;
     const known = this.#ownFields.get(dialect);
     if (known !== undefined) return known;
@@ -121,6 +122,7 @@ export class ShapePlan {
       if (name !== undefined) return name === null || chosen.get(name) !== key ? 0 : FIELD[name];
       const prefix = headers.find((start) => key.startsWith(start));
       if (prefix !== undefined) return findHeader(key.slice(prefix.length)) ?? 0;
+      if (responseHeaders.some((start) => key.startsWith(start))) return 0;
       return sharedKeys && ownFields?.has(this.fields[i]!) !== true ? this.fields[i]! : 0;
     });
     const isOwn = fields.some((field, i) => field !== this.fields[i]);

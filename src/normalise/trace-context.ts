@@ -1,12 +1,13 @@
 import { ACCESS } from "../records/access-draft.ts";
 import { CHAR, hexValue, isHex } from "./ascii.ts";
-import { readB3, sampledByB3 } from "./b3.ts";
+import { readB3, readB3Span, sampledByB3 } from "./b3.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
 import { holdsId, setBinaryId, setId, SPAN_ID, TRACE_ID } from "./trace-ids.ts";
 import {
   isTraceparent,
   readTraceparent,
+  readTraceparentSpan,
   takeRepeatedTraceparent,
   traceparentFlags,
 } from "./traceparent.ts";
@@ -17,13 +18,14 @@ const SAMPLED = 1;
 const UNKNOWN = -1;
 
 /**
- * TraceId, SpanId, ParentSpanId, TraceFlags, TraceSource and SampledHint. The first of these that holds a valid trace ID gives it, and the span ID with it:
+ * TraceId, SpanId, ParentSpanId, TraceFlags, TraceSource and SampledHint. The first of these that holds a valid trace ID gives it, and the span ID with it; where
+ * it has none, the next of the first four that has the same trace ID does:
  *
  *   field        the record's own trace ID
  *   traceparent  W3C Trace Context
- *   b3           Zipkin's headers, the single one before the several
  *   attribute    an attribute that holds an ID (trace_id, traceId, …)
- *   datadog, xray, cloud_trace, sw8   headers of vendors; a load balancer adds the middle two whatever the mesh traces with
+ *   b3           Zipkin's headers, the single one before the several
+ *   datadog, jaeger, xray, cloud_trace, sw8   headers of vendors; a load balancer adds xray and cloud_trace whatever the mesh traces with
  *
  * Trace IDs of 64 bits are filled with zeros from the left; an ID of zeros alone is none. A request ID is never a trace ID, however long.
  * IDs stand on unsampled requests too; SampledHint says what is known of that.
@@ -38,14 +40,16 @@ export function mapTrace(reading: Reading): void {
     draft.low[ACCESS.TraceFlags] = view.flags & 0xff;
     // Zero may mean that nobody set the flags.
     if ((view.flags & SAMPLED) !== 0) sampled = 1;
-  } else if (!readTraceparent(reading, hasSpan) && !readB3(reading, hasSpan)) {
+  } else if (!readTraceparent(reading, hasSpan)) {
     sampled = readIds(reading, hasSpan);
-    if (sampled === NOT_THERE) sampled = readVendorTrace(reading, hasSpan);
+    if (sampled === NOT_THERE)
+      sampled = readB3(reading, hasSpan) ? UNKNOWN : readVendorTrace(reading, hasSpan);
     if (sampled === NOT_THERE) {
       reading.say(ACCESS.TraceSource, WORD.none);
       sampled = UNKNOWN;
     }
   }
+  if (draft.isEmpty(ACCESS.SpanId) && !draft.isEmpty(ACCESS.TraceId)) completeSpan(reading);
   if (isTraceparent(reading)) {
     sampled = Math.max(sampled, traceparentFlags(reading) & SAMPLED);
     takeRepeatedTraceparent(reading);
@@ -62,13 +66,26 @@ function takeRepeatedIds(reading: Reading): void {
   setId(reading, ACCESS.ParentSpanId, FIELD.parent_span_id, SPAN_ID);
 }
 
-function takeRepeated(reading: Reading, field: number, column: number): void {
-  const { draft, buffer, start, end } = reading;
+/** Envoy wrote the trace ID alone into the record's fields before version 1.31. */
+function completeSpan(reading: Reading): void {
+  if (readTraceparentSpan(reading)) return;
   if (
-    reading.has(field) &&
-    holdsId(draft, column, buffer, start[field]!, end[field]! - start[field]!)
+    repeats(reading, FIELD.trace_id, ACCESS.TraceId) &&
+    setId(reading, ACCESS.SpanId, FIELD.span_id, SPAN_ID)
   )
-    reading.take(field);
+    return;
+  readB3Span(reading);
+}
+
+function takeRepeated(reading: Reading, field: number, column: number): void {
+  if (repeats(reading, field, column)) reading.take(field);
+}
+
+function repeats(reading: Reading, field: number, column: number): boolean {
+  const { draft, buffer, start, end } = reading;
+  return (
+    reading.has(field) && holdsId(draft, column, buffer, start[field]!, end[field]! - start[field]!)
+  );
 }
 
 /** IDs in attributes. Returns whether the trace is sampled, as far as the flags beside them say, or NOT_THERE. */

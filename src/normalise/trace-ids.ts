@@ -86,6 +86,24 @@ export function setHexId(
   return true;
 }
 
+/** Hex digits of either case, at most as many as an ID has: zeros in front may be left away. */
+export function setShortHexId(
+  reading: Reading,
+  column: number,
+  start: number,
+  end: number,
+  digits: number,
+): boolean {
+  const { buffer, draft } = reading;
+  const length = end - start;
+  if (length > digits || !isHex(buffer, start, end) || isZeros(buffer, start, end)) return false;
+  const from = beginHex(draft, digits);
+  appendZeros(draft, digits - length);
+  appendLower(draft, buffer, start, end);
+  draft.setScratch(column, from, draft.scratchEnd);
+  return true;
+}
+
 /** A trace ID whose digits stand in pieces of hex: two ranges side by side. */
 export function setHexPieces(
   reading: Reading,

@@ -59,6 +59,17 @@ export function readTraceparent(reading: Reading, hasSpan: boolean): boolean {
   return true;
 }
 
+/** SpanId from a traceparent that has the trace ID which is known already. */
+export function readTraceparentSpan(reading: Reading): boolean {
+  if (!isTraceparent(reading)) return false;
+  const { draft, buffer } = reading;
+  const start = traceparentStart(reading);
+  const spanId = start + TRACEPARENT.spanId;
+  if (!holdsId(draft, ACCESS.TraceId, buffer, start + TRACEPARENT.traceId, TRACE_ID)) return false;
+  draft.setText(ACCESS.SpanId, spanId, spanId + SPAN_ID);
+  return true;
+}
+
 /** A traceparent that only repeats what the columns hold is not kept twice. */
 export function takeRepeatedTraceparent(reading: Reading): void {
   const { draft, buffer } = reading;

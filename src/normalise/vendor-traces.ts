@@ -3,6 +3,7 @@ import {
   ascii,
   CHAR,
   equalsIgnoringCase,
+  hexValue,
   indexOf,
   isDigits,
   isHex,
@@ -17,6 +18,7 @@ import {
   setDecimalId,
   setHexId,
   setHexPieces,
+  setShortHexId,
   SPAN_ID,
   TRACE_ID,
 } from "./trace-ids.ts";
@@ -36,6 +38,9 @@ const SAMPLED = ascii("sampled");
 const XRAY = { version: ascii("1-"), time: 2, timeEnd: 10, rest: 11, length: 35 } as const;
 /** Source: Google Cloud, "Trace context", "Legacy header". */
 const OPTIONS = ascii("o=");
+/** A colon in percent-encoding. */
+const COLON = ascii("%3A");
+const LOWER_COLON = ascii("%3a");
 /** Length of a UUID, and where its hyphens stand. */
 const UUID = { length: 36, hyphens: [8, 13, 18, 23] } as const;
 
@@ -45,6 +50,8 @@ export function readVendorTrace(reading: Reading, hasSpan: boolean): number {
   if (reading.has(FIELD.datadog_trace_id)) sampled = readDatadog(reading, hasSpan);
   if (sampled === NOT_THERE && reading.has(FIELD.b3_or_datadog_trace_id))
     sampled = readEither(reading);
+  if (sampled === NOT_THERE && reading.has(FIELD.uber_trace_id))
+    sampled = readJaeger(reading, hasSpan);
   if (sampled === NOT_THERE && reading.has(FIELD.x_amzn_trace_id))
     sampled = readXray(reading, hasSpan);
   if (sampled === NOT_THERE && reading.has(FIELD.x_cloud_trace_context))
@@ -121,6 +128,43 @@ function readEither(reading: Reading): number {
   else return NOT_THERE;
   reading.take(field);
   return UNKNOWN;
+}
+
+/**
+ * `<trace>:<span>:<parent>:<flags>` in hex without zeros in front; some senders write `%3A` for the colons. The parent is out of use, and 0.
+ * Source: Jaeger, "Client Libraries", "Propagation Format".
+ */
+function readJaeger(reading: Reading, hasSpan: boolean): number {
+  const { buffer } = reading;
+  const field = FIELD.uber_trace_id;
+  const end = reading.end[field]!;
+  const trace = reading.start[field]!;
+  const traceEnd = endOfHex(buffer, trace, end);
+  const span = behindColon(buffer, traceEnd, end);
+  const spanEnd = endOfHex(buffer, span, end);
+  const parent = behindColon(buffer, spanEnd, end);
+  const parentEnd = endOfHex(buffer, parent, end);
+  const flags = behindColon(buffer, parentEnd, end);
+  const flagsEnd = endOfHex(buffer, flags, end);
+  if (flags === flagsEnd || flagsEnd !== end || flagsEnd - flags > 2) return NOT_THERE;
+  if (isZeros(buffer, span, spanEnd)) return NOT_THERE;
+  if (!setShortHexId(reading, ACCESS.TraceId, trace, traceEnd, TRACE_ID)) return NOT_THERE;
+  if (!hasSpan) setShortHexId(reading, ACCESS.SpanId, span, spanEnd, SPAN_ID);
+  setShortHexId(reading, ACCESS.ParentSpanId, parent, parentEnd, SPAN_ID);
+  reading.say(ACCESS.TraceSource, WORD.jaeger);
+  return hexValue(buffer[end - 1]!) & 1;
+}
+
+function endOfHex(from: Uint8Array, start: number, end: number): number {
+  let p = start;
+  while (p < end && hexValue(from[p]!) >= 0) p++;
+  return p;
+}
+
+/** Behind the colon at `p`, or `end` where there is none. */
+function behindColon(from: Uint8Array, p: number, end: number): number {
+  if (p < end && from[p] === CHAR.colon) return p + 1;
+  return startsWith(from, p, end, COLON) || startsWith(from, p, end, LOWER_COLON) ? p + 3 : end;
 }
 
 /** `Root=1-<time>-<id>;Parent=<span>;Sampled=0|1`, in any order, with other pairs among them; logs may write the root alone. */

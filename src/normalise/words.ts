@@ -12,6 +12,7 @@ const TEXTS = [
   "datadog",
   "xray",
   "cloud_trace",
+  "jaeger",
   "sw8",
   "attribute",
   "none",

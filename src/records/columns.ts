@@ -124,7 +124,7 @@ const ACCESS = [
   column(
     "TraceSource",
     LC,
-    "Where the trace ID stood: field, traceparent, b3, attribute, datadog, xray, cloud_trace, sw8, none",
+    "Where the trace ID stood: field, traceparent, attribute, b3, datadog, jaeger, xray, cloud_trace, sw8, none",
   ),
   column("RequestId", "String", "x-request-id"),
   // who

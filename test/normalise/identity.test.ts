@@ -60,6 +60,8 @@ t.test("a peer is named by the best that the record has", async (t) => {
       ["CN=web,O=Shop", undefined, undefined, "mtls", "mtls"],
     ],
     [{ peer_principal: WEB.slice(9) }, [WEB, "web", "frontend", "policy_engine", "mtls"]],
+    // Filter state is JSON, unless the operator says PLAIN.
+    [{ "io.istio.peer_principal": `"${WEB}"` }, [WEB, "web", "frontend", "policy_engine", "mtls"]],
     [{ peer_principal: role }, [role, "123456789012", "orders-role", "policy_engine", "aws_sigv4"]],
     [
       { source_workload: "web-v1", source_namespace: "web", source_service_account: "frontend" },
@@ -132,6 +134,11 @@ t.test("a user is the actor when somebody authenticated the user", async (t) => 
   const cases: [Record<string, string>, (string | undefined)[]][] = [
     [{ jwt_sub: "ada", jwt_iss: issuer }, ["ada", issuer, "token", "jwt"]],
     [{ [`${jwt}:sub`]: "ada", [`${jwt}:iss`]: issuer }, ["ada", issuer, "token", "jwt"]],
+    [
+      { "envoy.filters.http.jwt_authn.payload.sub": "ada", [`${jwt}.act.sub`]: "svc" },
+      ["ada", undefined, "token", "jwt"],
+    ],
+    [{ [`${jwt}:sub`]: "ada", [`${jwt}:act:sub`]: "svc" }, ["ada", undefined, "token", "jwt"]],
     [{ [`${jwt}:azp`]: "batch" }, ["batch", undefined, "token", "jwt"]],
     [{ [`${jwt}:email`]: "ada@shop.example" }, ["ada@shop.example", undefined, "token", "jwt"]],
     [
@@ -269,6 +276,7 @@ t.test(
       // Trusted hops.
       ["this proxy wrote of its peer", { xfcc: `By=${OTHER};URI=${WEB}` }, undefined, 1],
       ["the peer wrote of its own", { xfcc: `By=${WEB};Hash=0a;URI=${EDGE}` }, undefined, 1],
+      ["under the name that URI had once", { xfcc: `SAN=${WEB}` }, undefined, 1],
       ["one of several", { xfcc: `URI=spiffe://a/b;uri="${WEB}"` }, undefined, 1],
       ["a hash alone says nothing", { xfcc: "Hash=0a" }, undefined, 1],
       ["neither", { xfcc: `By=${OTHER};URI=${EDGE}` }, "forwarded_certificate", 1],
@@ -290,6 +298,68 @@ t.test(
     t.equal(left(columns)["peer_principal"], EDGE, "what was contradicted is kept");
   },
 );
+
+t.test(
+  "a header that is called like a field says nothing of what the proxy found out",
+  async (t) => {
+    const spellings = [
+      "http.request.header.",
+      "http.request.headers.",
+      "request_headers.",
+      "request.headers[",
+      "log.headers.",
+      "http.response.header.",
+      "RESP(",
+      "REQ(",
+      "%REQ(x?",
+    ];
+    const ends: Record<string, string> = { "[": "]", "(": ")", "?": ")%" };
+    const bare = columnsOf({});
+    for (const { header, value = "evil" } of [
+      { header: "source_principal", value: OTHER },
+      { header: "downstream-peer-uri-san", value: OTHER },
+      { header: "downstream_peer_fingerprint_256", value: "a".repeat(64) },
+      { header: "source_workload" },
+      { header: "destination_principal", value: OTHER },
+      { header: "request_principal", value: "issuer/root" },
+      { header: "jwt_sub" },
+      { header: "jwt_payload", value: '{"sub":"root"}' },
+      { header: "envoy.filters.http.jwt_authn.payload.sub" },
+      { header: "x-shadow-engine-result", value: "denied" },
+      { header: "basic_auth_user" },
+      { header: "authenticated_user" },
+      { header: "remote_user" },
+      { header: "client-ip", value: "192.0.2.1" },
+      { header: "method", value: "DELETE" },
+      { header: "path", value: "/admin" },
+      { header: "response_code", value: "403" },
+      { header: "response_flags", value: "UAEX" },
+      { header: "trace_id", value: "1".repeat(32) },
+      { header: "trace-parent", value: `00-${"1".repeat(32)}-${"2".repeat(16)}-01` },
+    ])
+      for (const prefix of spellings) {
+        const key = `${prefix}${header}${ends[prefix.at(-1)!] ?? ""}`;
+        const columns = columnsOf({ [key]: value });
+        t.equal(left(columns)[key], value, key);
+        t.strictSame(
+          { ...columns, LogAttributes: undefined },
+          { ...bare, LogAttributes: undefined },
+        );
+      }
+  },
+);
+
+t.test("a header that says something is known in every spelling", async (t) => {
+  for (const key of [
+    "x-forwarded-user",
+    "http.request.header.x-forwarded-user",
+    "http.request.header.x_forwarded_user",
+    "request.headers['X-Forwarded-User']",
+    "%REQ(X-FORWARDED-USER)%",
+    "REQ(X-NONE?X-FORWARDED-USER)",
+  ])
+    t.equal(columnsOf({ [key]: "ada" })["EndUser"], "ada", key);
+});
 
 t.test("a record that came from here keeps what was said of it", async (t) => {
   const columns = columnsOf({ [REMARKS.identityConflict]: "policy_engine" });

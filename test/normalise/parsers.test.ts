@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import fc from "fast-check";
 import t from "tap";
 import { Address } from "../../src/normalise/addresses.ts";
+import { findKey } from "../../src/normalise/attribute-keys.ts";
 import { ForwardedCertificates } from "../../src/normalise/forwarded-certificates.ts";
 import { FORMS, Principal } from "../../src/normalise/principal.ts";
 import { SpiffeId } from "../../src/normalise/spiffe.ts";
@@ -204,7 +205,13 @@ t.test("principals are read in the form of each mesh", async (t) => {
     ["arn:", "other", "", ""],
     ["spiffe://", "other", "", ""],
     ["spiffe:///ns/a/sa/b", "other", "", ""],
-    ["SPIFFE://td/ns/a/sa/b", "other", "", ""],
+    ["SPIFFE://td/ns/a/sa/b", "spiffe", "a", "b"],
+    ["spiffe://td/ns/a/sa/b?c=/d", "spiffe", "a", "b"],
+    ["spiffe://td/ns/a/sa/b#c", "spiffe", "a", "b"],
+    ["spiffe://td/web?c=d", "spiffe", "", "web"],
+    ["spiffe://td/ns/a/sa/..", "spiffe", "", ""],
+    ["spiffe://td/ns/./sa/b", "spiffe", "", ""],
+    ["spiffe://td/..", "spiffe", "", ""],
     ["https://td/ns/a/sa/b", "other", "", ""],
     ["CN=web,O=Shop", "other", "", ""],
     ["", "other", "", ""],
@@ -505,4 +512,10 @@ t.test("numbers are times by their size", async (t) => {
   for (const value of [0, 1, 999_999_999, 1e11, 1e14, NaN]) t.equal(double(value), undefined);
   for (const value of [0n, 1n, 10n ** 11n, 10n ** 17n, 2n ** 64n - 1n])
     t.equal(int(value), undefined);
+});
+
+t.test("a key is a field's up to a bounded length", async (t) => {
+  const key = (length: number): string => `${"x".repeat(length)}shadow_engine_result`;
+  t.ok(findKey(key(100)));
+  t.equal(findKey(key(300)), undefined);
 });

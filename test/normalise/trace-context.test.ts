@@ -83,7 +83,36 @@ t.test("traceparent is read as the W3C suite demands", async (t) => {
   for (const header of bad) t.strictSame(trace({ traceparent: header }), NONE, header);
 });
 
-t.test("the record's own IDs outrank traceparent, that B3, and that an attribute", async (t) => {
+t.test(
+  "a traceparent that came twice is none, as joined header, list or two attributes",
+  async (t) => {
+    const one = `00-${TRACE}-${SPAN}-01`;
+    const other = `00-${"1".repeat(32)}-${SPAN}-01`;
+    t.strictSame(trace({ traceparent: `${one}, ${other}` }), NONE);
+    const key = "http.request.header.traceparent";
+    const values = [one, other].map((stringValue) => ({ stringValue }));
+    const base = attributes({
+      method: "GET",
+      path: "/",
+      response_code: "200",
+      response_flags: "-",
+    });
+    for (const twice of [
+      [{ key, value: { arrayValue: { values } } }],
+      values.map((value) => ({ key, value })),
+    ]) {
+      const columns = normalise(normaliser, { record: { attributes: [...base, ...twice] } })!;
+      t.equal(columns["TraceSource"], "none");
+      const kept = columns["LogAttributes"] as [string, string][];
+      t.equal(kept.filter(([name]) => name === key).length, twice.length, "both are kept");
+    }
+    const same = attributes({ [key]: one });
+    const columns = normalise(normaliser, { record: { attributes: [...base, ...same, ...same] } })!;
+    t.equal(columns["TraceId"], TRACE, "the same one twice says one thing");
+  },
+);
+
+t.test("the record's own IDs outrank traceparent, that an attribute, and that B3", async (t) => {
   const other = "1".repeat(32);
   const record = { traceId: TRACE, spanId: SPAN, flags: 1 };
   const values = {
@@ -94,19 +123,13 @@ t.test("the record's own IDs outrank traceparent, that B3, and that an attribute
   t.strictSame(trace(values, record), ["field", TRACE, SPAN, 1, 1]);
   t.strictSame(trace(values), ["traceparent", other, "2".repeat(16), 0, 0]);
   t.strictSame(trace({ ...values, traceparent: "-" }), [
-    "b3",
-    "3".repeat(32),
-    "4".repeat(16),
-    1,
-    1,
-  ]);
-  t.strictSame(trace({ trace_id: values.trace_id }), [
     "attribute",
     values.trace_id,
     undefined,
     0,
-    -1,
+    1,
   ]);
+  t.strictSame(trace({ b3: values.b3 }), ["b3", "3".repeat(32), "4".repeat(16), 1, 1]);
   t.strictSame(
     trace(values, { traceId: "0".repeat(32), spanId: "0".repeat(16) })[0],
     "traceparent",
@@ -114,11 +137,37 @@ t.test("the record's own IDs outrank traceparent, that B3, and that an attribute
   );
 });
 
+t.test("a trace ID alone gets its span ID from what else has that trace ID", async (t) => {
+  const other = "1".repeat(32);
+  const headers: Record<string, string>[] = [
+    { traceparent: `00-${TRACE}-${SPAN}-01` },
+    { trace_id: TRACE.toUpperCase(), span_id: SPAN },
+    { b3: `${TRACE}-${SPAN}-1` },
+    { "x-b3-traceid": TRACE, "x-b3-spanid": SPAN },
+  ];
+  for (const header of headers) {
+    const name = JSON.stringify(header);
+    t.strictSame(trace(header, { traceId: TRACE }).slice(0, 3), ["field", TRACE, SPAN], name);
+    t.strictSame(trace(header, { traceId: other }).slice(0, 3), ["field", other, undefined], name);
+  }
+  t.strictSame(trace({ trace_id: TRACE, ...headers[2] }).slice(0, 3), ["attribute", TRACE, SPAN]);
+});
+
 t.test("B3 is read in one header and in several, with short IDs filled up", async (t) => {
   const long = TRACE.slice(16).padStart(32, "0");
   t.strictSame(trace({ b3: `${TRACE}-${SPAN}` }), ["b3", TRACE, SPAN, 0, -1]);
   t.strictSame(trace({ b3: `${TRACE.slice(16)}-${SPAN}-d` }), ["b3", long, SPAN, 1, 1]);
   t.strictSame(trace({ b3: "0" }), ["none", undefined, undefined, 0, 0]);
+  t.strictSame(trace({ b3: `${TRACE}-${SPAN}-${"1".repeat(16)}` }), ["b3", TRACE, SPAN, 0, -1]);
+  for (const [state, sampled] of [
+    ["1", 1],
+    ["True", 1],
+    ["0", 0],
+    ["FALSE", 0],
+    ["10", -1],
+    ["trash", -1],
+  ] as const)
+    t.equal(trace({ "x-b3-sampled": state })[4], sampled, state);
   t.strictSame(trace({ "x-b3-traceid": TRACE.slice(16), "x-b3-spanid": SPAN, "x-b3-flags": "1" }), [
     "b3",
     long,
@@ -140,6 +189,12 @@ t.test("B3 is read in one header and in several, with short IDs filled up", asyn
     `${TRACE}-${"0".repeat(16)}`,
     `${"0".repeat(32)}-${SPAN}`,
     `${TRACE}-${SPAN}x1`,
+    `${TRACE}-${SPAN}-`,
+    `${TRACE}-${SPAN}-x`,
+    `${TRACE}-${SPAN}-1-`,
+    `${TRACE}-${SPAN}-1-${SPAN.slice(1)}`,
+    `${TRACE}-${SPAN}-1-${SPAN}-1`,
+    `${TRACE}-${SPAN}-1,${TRACE}-${SPAN}-0`,
     "-",
     "x",
   ]) {
@@ -210,6 +265,35 @@ t.test(
         return trace({ "x-datadog-trace-id": String(id) })[1] === hex;
       }),
     );
+  },
+);
+
+t.test(
+  "Jaeger's header has hex without zeros in front, and colons in either spelling",
+  async (t) => {
+    const cases: [string, unknown[]][] = [
+      [`${TRACE}:${SPAN}:0:1`, ["jaeger", TRACE, SPAN, 1, 1]],
+      [`${TRACE}:${SPAN}:${"1".repeat(16)}:0`, ["jaeger", TRACE, SPAN, 0, 0]],
+      [`${TRACE.toUpperCase()}:${SPAN}:0:03`, ["jaeger", TRACE, SPAN, 1, 1]],
+      [`abc:d:0:2`, ["jaeger", "abc".padStart(32, "0"), "d".padStart(16, "0"), 0, 0]],
+      [`${TRACE}%3A${SPAN}%3a0%3A1`, ["jaeger", TRACE, SPAN, 1, 1]],
+    ];
+    for (const [header, expected] of cases)
+      t.strictSame(trace({ "uber-trace-id": header }), expected, header);
+    for (const header of [
+      `${TRACE}:${SPAN}:0`,
+      `${TRACE}:${SPAN}:0:`,
+      `${TRACE}:${SPAN}:0:1:`,
+      `${TRACE}:${SPAN}:0:111`,
+      `${TRACE}:${SPAN}:0:1,${TRACE}:${SPAN}:0:1`,
+      `${TRACE}0:${SPAN}:0:1`,
+      `0:${SPAN}:0:1`,
+      `${TRACE}:0:0:1`,
+      `${TRACE}%3${SPAN}:0:1`,
+      ":::",
+      "",
+    ])
+      t.strictSame(trace({ "uber-trace-id": header }), NONE, header);
   },
 );
 
@@ -309,22 +393,23 @@ t.test("SkyWalking's ID is a trace ID when it is a UUID", async (t) => {
 t.test("each source outranks those behind it", async (t) => {
   const ranked: [string, Record<string, string>][] = [
     ["traceparent", { traceparent: `00-${"1".repeat(32)}-${SPAN}-01` }],
-    ["b3", { b3: `${"2".repeat(32)}-${SPAN}-1` }],
-    ["b3", { "x-b3-traceid": "3".repeat(32), "x-b3-spanid": SPAN }],
-    ["attribute", { trace_id: "4".repeat(32) }],
+    ["attribute", { trace_id: "2".repeat(32) }],
+    ["b3", { b3: `${"3".repeat(32)}-${SPAN}-1` }],
+    ["b3", { "x-b3-traceid": "4".repeat(32), "x-b3-spanid": SPAN }],
     ["datadog", { "x-datadog-trace-id": "5" }],
     ["datadog", { b3_or_datadog_trace_id: "6" }],
-    ["xray", { "x-amzn-trace-id": `Root=1-${"7".repeat(8)}-${"7".repeat(24)}` }],
-    ["cloud_trace", { "x-cloud-trace-context": "8".repeat(32) }],
-    ["sw8", { sw8: `1-${Buffer.from("9".repeat(32)).toString("base64")}-x` }],
-    ["none", { request_id: "a".repeat(32) }],
+    ["jaeger", { "uber-trace-id": `${"7".repeat(32)}:1:0:1` }],
+    ["xray", { "x-amzn-trace-id": `Root=1-${"8".repeat(8)}-${"8".repeat(24)}` }],
+    ["cloud_trace", { "x-cloud-trace-context": "9".repeat(32) }],
+    ["sw8", { sw8: `1-${Buffer.from("a".repeat(32)).toString("base64")}-x` }],
+    ["none", { request_id: "b".repeat(32) }],
   ];
   for (let i = 0; i < ranked.length; i++) {
     const values = Object.assign({}, ...ranked.slice(i).map(([, one]) => one)) as Record<
       string,
       string
     >;
-    const id = String(i + 1);
+    const id = (i + 1).toString(16);
     const [source, traceId] = trace(values);
     t.equal(source, ranked[i]![0], `number ${id}`);
     if (source !== "none") t.match(traceId, new RegExp(`^0*${id}+$`), `number ${id}`);

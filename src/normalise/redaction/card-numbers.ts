@@ -4,6 +4,7 @@ const MIN_DIGITS = 13;
 const MAX_DIGITS = 19;
 /** A word of hex digits and dashes this long is a UUID, a traceparent or the like, and no part of it a card. */
 const MIN_ID = 32;
+const UUID = { length: 36, dashes: [8, 13, 18, 23] } as const;
 /** So far is looked for the ends of such a word. */
 const MAX_ID = 64;
 /** Names in front of a number that make it an ID: Datadog writes trace and span IDs in decimal. */
@@ -151,7 +152,16 @@ function isPartOfId(
     if (isLetter(from[left - 1]!)) letters++;
   let right = end;
   for (; right < highest && isIdByte(from[right]!); right++) if (isLetter(from[right]!)) letters++;
-  return (letters > 0 && right - left >= MIN_ID) || isNamedAsId(from, left, floor);
+  return (
+    (letters > 0 && right - left >= MIN_ID) ||
+    isUuid(from, left, right) ||
+    isNamedAsId(from, left, floor)
+  );
+}
+
+/** Does the range have the length of a UUID, and its dashes where one has them? Digits alone may be one. */
+function isUuid(from: Uint8Array, start: number, end: number): boolean {
+  return end - start === UUID.length && UUID.dashes.every((at) => from[start + at] === CHAR.minus);
 }
 
 function isIdByte(c: number): boolean {

@@ -165,6 +165,7 @@ t.test("credentials are known by their look", async (t) => {
     "trace_id=4111111111111111 span_id: 4111111111111111",
     "00-4bf92f3577b34da6a3ce929d0e0e4736-4111111111111111-01",
     "41111111-1111-4111-9111-a11111111111",
+    "spiffe://11111111-2222-3333-4444-555555555555.consul/ns/default/dc/dc1/svc/web",
     "spiffe://cluster.local/ns/shop/sa/orders",
     "outbound|8080||orders.shop.svc.cluster.local",
     "10.0.0.1:8080 2001:db8::1 12:30:05",
