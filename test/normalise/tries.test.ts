@@ -51,7 +51,7 @@ t.test(
           got["Attempts"] === all.length &&
           got["UpstreamDurationNs"] === (sum === undefined ? undefined : String(sum * 1e6)) &&
           got["DecisionSource"] ===
-            (all.at(-1)!.status === null ? "response_code" : "upstream_status")
+            (all.at(-1)!.status === null ? "status" : "upstream_status")
         );
       }),
       { numRuns: 2000 },
