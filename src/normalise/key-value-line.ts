@@ -116,10 +116,12 @@ export class KeyValueLine implements LineReader {
         if (!this.#readQuoted(into, key, equals)) return false;
       } else {
         const start = this.#p;
-        if (first === CHAR.braceOpen || first === CHAR.bracketOpen) this.#skipNested(from);
+        const isNested = first === CHAR.braceOpen || first === CHAR.bracketOpen;
+        const isClosed = !isNested || this.#skipNested(from);
         this.#skipBare(from);
         if (first !== CHAR.braceOpen || !this.#readObject(into, key, equals, start))
           into.push(key, equals, start, this.#p);
+        if (!isClosed) return false;
       }
       if (this.#p < this.#end && !this.#skipBlanks(from)) return false;
     }
@@ -157,8 +159,8 @@ export class KeyValueLine implements LineReader {
     return true;
   }
 
-  /** Moves behind an object or a list, or to the end of the line when it is not closed. */
-  #skipNested(from: Uint8Array): void {
+  /** Moves behind an object or a list; false, and to the end of the line, when it is not closed. */
+  #skipNested(from: Uint8Array): boolean {
     let depth = 0;
     let p = this.#p;
     for (; p < this.#end; p++) {
@@ -167,11 +169,12 @@ export class KeyValueLine implements LineReader {
         for (p++; p < this.#end && from[p] !== CHAR.quote; p++) if (from[p] === CHAR.backslash) p++;
       } else if (c === CHAR.braceOpen || c === CHAR.bracketOpen) depth++;
       else if ((c === CHAR.braceClose || c === CHAR.bracketClose) && --depth === 0) {
-        p++;
-        break;
+        this.#p = p + 1;
+        return true;
       }
     }
-    this.#p = Math.min(p, this.#end);
+    this.#p = this.#end;
+    return false;
   }
 
   /** Moves to the blank behind which another key stands, or to the end of the line. */
