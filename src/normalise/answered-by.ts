@@ -45,5 +45,5 @@ function decideByProxy(reading: Reading, status: number, field: number): void {
 function conclude(reading: Reading, decision: number, engine: number, field: number): void {
   reading.say(ACCESS.Decision, decision);
   if (engine !== NO_ENGINE) reading.say(ACCESS.DecisionEngine, engine);
-  reading.sayName(ACCESS.DecisionSource, field);
+  reading.nameSource(field);
 }

@@ -5,7 +5,7 @@ import type { Dialect } from "./dialect.ts";
 import { Expansion } from "./expansion.ts";
 import { JsonMembers } from "./json-members.ts";
 import { LINE, type LineReader } from "./line.ts";
-import { ListMembers } from "./list-members.ts";
+import { isListed, ListMembers } from "./list-members.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
 /** Longer texts are no access log's: they stay logs. What a reader does for one line is bounded by this. */
@@ -18,6 +18,9 @@ const STREAM_KEY = ascii("log.iostream");
 const TIME_KEY = ascii("log.time");
 /** Members of a JSON text that hold a proxy's own line: Docker's json-file driver and Fluent Bit, Kuma's TCP backend, loggers of all kinds. */
 const LINE_KEYS = [ascii("log"), ascii("message"), ascii("msg")] as const;
+/** An attribute that holds a record as JSON text: hubble-otel's, where it encodes flows so (common/common.go, AttributeEventObject). */
+const EVENT_KEY = ascii("cilium.event_object");
+const HOLDERS = [...LINE_KEYS, EVENT_KEY] as const;
 
 const NO_LINE = -1;
 /** How lines with the same first byte end: with anything, or, of all formats that begin so, with a byte that is known. */
@@ -91,7 +94,7 @@ export class BodyReader {
       view.bodyType === VALUE_TYPES.string &&
       view.bodyEnd - view.bodyStart <= MAX_JSON_BYTES &&
       this.#beginsObject(view);
-    if (!isList && !isJson && !holdsList(view)) return false;
+    if (!isList && !isJson && !holdsList(view) && !holdsEvent(view)) return false;
     const into = this.expansion;
     into.begin(view);
     this.status = LINE.foreign;
@@ -117,7 +120,7 @@ export class BodyReader {
     for (let i = 0; i < list.count; i++) {
       if (list.valueType[i] !== VALUE_TYPES.string) continue;
       const { bytes } = into;
-      if (!LINE_KEYS.some((key) => equalsText(bytes, list.keyStart[i]!, list.keyEnd[i]!, key)))
+      if (!HOLDERS.some((key) => equalsText(bytes, list.keyStart[i]!, list.keyEnd[i]!, key)))
         continue;
       this.#findLine(bytes, list.valueStart[i]!, list.valueEnd[i]!);
       const start = this.#lineStart;
@@ -128,13 +131,13 @@ export class BodyReader {
         const before = list.count;
         const status = this.#json.read(into, start, end);
         if (status === LINE.foreign) continue;
-        this.#unwrap(i, before, Math.min(outer, status));
+        this.#unwrap(i, before, outer === LINE.partial ? outer : status);
         return undefined;
       }
       const before = list.count;
       const dialect = this.#tryLines(start, end, before, traits);
       if (dialect === undefined) continue;
-      this.#unwrap(i, before, Math.min(outer, this.status));
+      this.#unwrap(i, before, outer === LINE.partial ? outer : this.status);
       return dialect;
     }
     return undefined;
@@ -200,7 +203,8 @@ export class BodyReader {
     const { attributes: list, buffer } = view;
     let isComplete = true;
     for (let i = 0; i < list.count; i++) {
-      if (list.valueType[i] !== VALUE_TYPES.kvlist) {
+      const type = list.valueType[i]!;
+      if (!isListed(buffer, type, list.valueStart[i]!, list.valueEnd[i]!)) {
         into.copyAttribute(buffer, list, i);
         continue;
       }
@@ -209,11 +213,11 @@ export class BodyReader {
       const start = into.append(buffer, list.valueStart[i]!, list.valueEnd[i]!);
       const end = into.length;
       const before = into.attributes.count;
-      if (this.#list.read(into, key, keyEnd, start, end)) continue;
+      if (this.#list.read(into, key, keyEnd, start, end, type)) continue;
       // What does not fit stays one value.
       isComplete = false;
       into.attributes.count = before;
-      into.attributes.push(key, keyEnd, VALUE_TYPES.kvlist, start, end);
+      into.attributes.push(key, keyEnd, type, start, end);
     }
     return isComplete;
   }
@@ -262,9 +266,26 @@ export class BodyReader {
 /** Length of `stdout` and of `stderr`. */
 const STREAM_BYTES = 6;
 
-/** Is one of the attributes a list of values? */
-export function holdsList(view: LogView): boolean {
-  const { count, valueType } = view.attributes;
-  for (let i = 0; i < count; i++) if (valueType[i] === VALUE_TYPES.kvlist) return true;
+/** Is one of the attributes a list of values, or an array of such? */
+export function holdsList({ attributes, buffer }: LogView): boolean {
+  const { count, valueType, valueStart, valueEnd } = attributes;
+  for (let i = 0; i < count; i++) {
+    const type = valueType[i]!;
+    if (type >= VALUE_TYPES.array && isListed(buffer, type, valueStart[i]!, valueEnd[i]!))
+      return true;
+  }
+  return false;
+}
+
+/** Is one of the attributes a record as JSON text? */
+function holdsEvent({ attributes, buffer }: LogView): boolean {
+  const { count, keyStart, keyEnd, valueStart, valueType } = attributes;
+  for (let i = 0; i < count; i++)
+    if (
+      valueType[i] === VALUE_TYPES.string &&
+      buffer[valueStart[i]!] === CHAR.braceOpen &&
+      equalsText(buffer, keyStart[i]!, keyEnd[i]!, EVENT_KEY)
+    )
+      return true;
   return false;
 }

@@ -82,7 +82,7 @@ export function mapDecision(reading: Reading): void {
 export function decide(reading: Reading, decision: number, engine: number, field: number): void {
   reading.say(ACCESS.Decision, decision);
   if (engine !== NO_ENGINE) reading.say(ACCESS.DecisionEngine, engine);
-  reading.sayName(ACCESS.DecisionSource, field);
+  reading.nameSource(field);
   if (decision !== WORD.allowed)
     reading.draft.setText(ACCESS.DecisionReason, reading.start[field]!, reading.end[field]!);
 }

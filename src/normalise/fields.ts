@@ -60,6 +60,7 @@ export const FIELD_NAMES = [
   "actor_type",
   "resolved_user",
   "caller_uri_san",
+  "caller_names",
   "downstream_peer_uri_san",
   "downstream_peer_dns_san",
   "downstream_peer_subject",
@@ -72,6 +73,7 @@ export const FIELD_NAMES = [
   "source_pod",
   "source_labels",
   "source_service",
+  "source_cluster",
   "downstream_remote_address",
   "client_address",
   "client_port",
@@ -93,6 +95,7 @@ export const FIELD_NAMES = [
   "destination_pod",
   "destination_labels",
   "destination_service",
+  "destination_cluster",
   "downstream_local_address",
   "server_address",
   "server_port",
@@ -150,6 +153,7 @@ export const FIELD_NAMES = [
   "upstream_transport_failure_reason",
   "error",
   "message",
+  "level",
   "connection_id",
   "attempts",
   "retries",
@@ -208,7 +212,7 @@ for (const name of [
 ] as const)
   TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.int;
 for (const name of ["verdict", "is_reply"] as const) TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.bool;
-for (const name of ["source_labels", "destination_labels"] as const)
+for (const name of ["source_labels", "destination_labels", "caller_names"] as const)
   TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.array;
 
 function flagged(...names: FieldName[]): Uint8Array {

@@ -13,6 +13,8 @@ const MINUS = CHAR.minus;
 const TRUE = Uint8Array.from(Buffer.from("true"));
 const FALSE = Uint8Array.from(Buffer.from("false"));
 const NULL = Uint8Array.from(Buffer.from("null"));
+/** What some Rust programs write for null. */
+const UNIT = Uint8Array.from(Buffer.from("()"));
 
 /**
  * Makes the members of a JSON object attributes: nested ones under dotted names (`flow.source.namespace`, `policies.0.name`); arrays of plain values stay JSON text.
@@ -29,8 +31,11 @@ export class JsonMembers {
   #stringEnd = 0;
   #isComplete = true;
 
-  /** Reads [start, end) of the expansion's own bytes. LINE.foreign: no object; partial: what could be read is there. */
-  read(into: Expansion, start: number, end: number): number {
+  /**
+   * Reads [start, end) of the expansion's own bytes; the members' names begin with [prefix, prefixEnd), if that is not empty. LINE.foreign: no object;
+   * partial: what could be read is there.
+   */
+  read(into: Expansion, start: number, end: number, prefix = 0, prefixEnd = 0): number {
     this.#into = into;
     this.#p = start;
     this.#end = end;
@@ -39,7 +44,7 @@ export class JsonMembers {
     const before = into.attributes.count;
     this.#skipBlanks();
     if (this.#p === end || into.bytes[this.#p] !== CHAR.braceOpen) return LINE.foreign;
-    const isRead = this.#readObject(0, 0, 1);
+    const isRead = this.#readObject(prefix, prefixEnd, 1);
     if (isRead) this.#skipBlanks();
     if (isRead && this.#p === end && this.#isComplete) return LINE.full;
     return into.attributes.count > before ? LINE.partial : LINE.foreign;
@@ -125,7 +130,8 @@ export class JsonMembers {
       return isRead;
     }
     if (!this.#skipValue()) return false;
-    if (first === 0x6e) into.attributes.push(name, nameEnd, VALUE_TYPES.none, at, at);
+    if (first === NULL[0] || first === UNIT[0])
+      into.attributes.push(name, nameEnd, VALUE_TYPES.none, at, at);
     else into.push(name, nameEnd, at, this.#p);
     return true;
   }
@@ -172,8 +178,8 @@ export class JsonMembers {
       // `-` alone is no number, and one at the end of the text may have been cut off: an object goes on behind it.
       return isDigit(bytes[p - 1]!) && p < this.#end;
     }
-    const literal = c === 0x74 ? TRUE : c === 0x66 ? FALSE : c === 0x6e ? NULL : undefined;
-    if (literal === undefined || this.#p + literal.length > this.#end) return false;
+    const literal = c === TRUE[0] ? TRUE : c === FALSE[0] ? FALSE : c === NULL[0] ? NULL : UNIT;
+    if (this.#p + literal.length > this.#end) return false;
     for (let i = 0; i < literal.length; i++) if (bytes[this.#p + i] !== literal[i]) return false;
     this.#p += literal.length;
     return true;

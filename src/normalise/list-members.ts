@@ -22,13 +22,20 @@ export class ListMembers {
   #keyEnd = 0;
 
   /**
-   * Reads the list that stands in [start, end) of the expansion's own bytes. False when not all of it could become attributes.
+   * Reads the list, or the array of lists, that stands in [start, end) of the expansion's own bytes. False when not all of it could become attributes.
    * Throws: WireError when it is not valid protobuf.
    */
-  read(into: Expansion, prefix: number, prefixEnd: number, start: number, end: number): boolean {
+  read(
+    into: Expansion,
+    prefix: number,
+    prefixEnd: number,
+    start: number,
+    end: number,
+    type: number = kvlist,
+  ): boolean {
     this.#into = into;
     this.#members = 0;
-    return this.#readList(kvlist, prefix, prefixEnd, start, end, 1);
+    return this.#readList(type, prefix, prefixEnd, start, end, 1);
   }
 
   #readList(
@@ -160,4 +167,12 @@ export class ListMembers {
       this.#type = tag >>> 3;
     }
   }
+}
+
+/** Is the value in [start, end), whose type is one of VALUE_TYPES, a list, or an array whose first item is one? */
+export function isListed(from: Uint8Array, type: number, start: number, end: number): boolean {
+  if (type !== array || end - start < 2 || from[start] !== 0x0a) return type === kvlist;
+  let p = start + 1;
+  while (p < end && from[p]! >= 0x80) p++;
+  return p + 1 < end && from[p + 1] === 0x32;
 }

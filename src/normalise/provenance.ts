@@ -159,14 +159,15 @@ function directOrigin(
   return originOf(sources[i], isWhole ? "whole" : "part");
 }
 
-/** The attribute that holds the field; where several do, the last that says something. -1 when none does. */
+/** The attribute that DecisionSource names: by its key, or by the field that it holds; where several do, the last that says something. -1 when none does. */
 function holderOf({ fields, view }: Normaliser, name: string): number {
+  const { valueType } = view.attributes;
+  const says = (i: number): boolean => fields[i] !== 0 && valueType[i] !== VALUE_TYPES.none;
+  const byKey = keysOf(view.buffer, view.attributes).findLastIndex(
+    (key, i) => key === name && says(i),
+  );
   const field = FIELD[name as FieldName];
-  return field === undefined
-    ? -1
-    : fields.findLastIndex(
-        (one, i) => one === field && view.attributes.valueType[i] !== VALUE_TYPES.none,
-      );
+  return byKey >= 0 ? byKey : fields.findLastIndex((one, i) => one === field && says(i));
 }
 
 /** What each attribute of `view` was in `record`: its own attribute, which come first and in their order, or something of its body. */

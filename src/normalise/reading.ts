@@ -131,6 +131,12 @@ export class Reading {
     if (holder >= 0) this.draft.taken[holder] = TAKEN.taken;
   }
 
+  /** A column holds a part of what the field says: it stays in LogAttributes. */
+  leave(field: number): void {
+    const holder = this.#holder[field]!;
+    if (holder >= 0) this.draft.taken[holder] = TAKEN.left;
+  }
+
   /** Is the field there, and is it `text`? */
   is(field: number, text: Uint8Array): boolean {
     return this.has(field) && equalsText(this.buffer, this.start[field]!, this.end[field]!, text);
@@ -233,9 +239,18 @@ export class Reading {
     this.draft.setConstant(column, this.#words[word]!);
   }
 
-  /** A text column gets the name of the field. */
-  sayName(column: number, field: number): void {
-    this.draft.setConstant(column, this.#names[field]!);
+  /** DecisionSource names the field: by its key in the record where the dialect has a word of its own for it, and in our words otherwise. */
+  nameSource(field: number): void {
+    const { draft, fields, plan } = this;
+    const holder = this.#holder[field]!;
+    if (holder < 0 || fields[holder] === plan.fields[holder]) return this.nameSourceAs(field);
+    const { keyStart, keyEnd } = this.view.attributes;
+    draft.setText(ACCESS.DecisionSource, keyStart[holder]!, keyEnd[holder]!);
+  }
+
+  /** DecisionSource names the field in our words. */
+  nameSourceAs(field: number): void {
+    this.draft.setConstant(ACCESS.DecisionSource, this.#names[field]!);
   }
 
   /**

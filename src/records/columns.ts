@@ -209,7 +209,11 @@ const ACCESS = [
   ),
   column("TimeBasis", LC, "What Timestamp stands for: stream_start, stream_end, line, read"),
   column("TimePrecision", LC, "s, ms, us or ns"),
-  column("DecisionSource", LC, "The field that said the decision"),
+  column(
+    "DecisionSource",
+    LC,
+    "The field that said the decision, by its name in the record or, where the mesh has none of its own for it, in Envoy's words",
+  ),
   column("ParseStatus", LC, "full, partial or raw"),
   column("SampledHint", "Int8", "Was the trace sampled: -1 unknown, 0 no, 1 yes"),
 ] as const;

@@ -251,6 +251,20 @@ t.test(
   },
 );
 
+t.test("a line of a refusal that was cut off is never an allowance", async (t) => {
+  const normaliser = new Normaliser({ redact: REDACT });
+  for (const { dialect, name, input, expected } of fixtures) {
+    const { body } = input.record as { body?: { stringValue?: string } };
+    const line = body?.stringValue;
+    if (expected?.["Decision"] !== "denied" || line === undefined || line.startsWith("{")) continue;
+    for (let end = 0; end < line.length; end++) {
+      const record = { ...input.record, body: { stringValue: line.slice(0, end) } };
+      const columns = normalise(normaliser, { ...input, record });
+      if (columns?.["Decision"] === "allowed") t.fail(`${dialect}/${name} at ${end}`);
+    }
+  }
+});
+
 t.test("a header of the text line that is to be redacted stands nowhere", async (t) => {
   const normaliser = new Normaliser({ redact: { queryParameters: [], headers: ["User-Agent"] } });
   const { input } = fixtures.find(

@@ -50,8 +50,7 @@ t.test(
           got["UpstreamAddress"] === all.at(-1)!.host &&
           got["Attempts"] === all.length &&
           got["UpstreamDurationNs"] === (sum === undefined ? undefined : String(sum * 1e6)) &&
-          got["DecisionSource"] ===
-            (all.at(-1)!.status === null ? "response_code" : "upstream_status")
+          got["DecisionSource"] === (all.at(-1)!.status === null ? "status" : "upstream_status")
         );
       }),
       { numRuns: 2000 },

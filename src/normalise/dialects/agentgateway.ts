@@ -5,6 +5,7 @@ import { defineDialect } from "../dialect.ts";
 import { FIELD } from "../fields.ts";
 import { KeyValueLine } from "../key-value-line.ts";
 import type { Reading } from "../reading.ts";
+import { SPIFFE_SCHEME } from "../spiffe.ts";
 import { WORD } from "../words.ts";
 
 /** Who refused, by `reason` (crates/agentgateway/src/proxy, ProxyResponseReason). The others are failures. */
@@ -36,22 +37,26 @@ const DENYING_ERRORS: readonly (readonly [error: Uint8Array, engine: number])[] 
   [ascii("request rejected by "), WORD.guardrail],
 ];
 const TCP = ascii("tcp");
+const CALLER_NAMES = "caller.subjectAltNames";
 
 /**
- * agentgateway, a gateway and waypoint for HTTP, language models and tool servers: lines of pairs, JSON lines, or attributes by OTLP, all with the same keys.
- * The time is that of the end.
+ * agentgateway, a gateway and waypoint for HTTP, language models and tool servers: lines of pairs, JSON lines, or attributes by OTLP, all with the same keys; newer ones name the request
+ * by the semantic conventions. The time is that of the end.
  */
 export default defineDialect({
   name: "agentgateway",
   source:
     "https://github.com/agentgateway/agentgateway/blob/main/crates/agentgateway/src/telemetry/log.rs",
-  lines: [new KeyValueLine([["request", ""]])],
+  lines: [
+    new KeyValueLine([{ scope: "request", marks: ["gateway", "src.addr"], last: "duration" }]),
+  ],
   keys: {
     gateway: "node_id",
     route: "route_name",
     endpoint: "upstream_host",
     "src.addr": "downstream_remote_address",
     "src.identity": "downstream_peer_uri_san",
+    [CALLER_NAMES]: "caller_names",
     "http.version": "protocol",
     "http.status": "response_code",
     "grpc.status": "grpc_status",
@@ -65,17 +70,38 @@ export default defineDialect({
   },
   timeIsEnd: true,
   matches: ({ keySet }) =>
-    keySet.has("src.addr") &&
-    !keySet.has("dst.addr") &&
-    (keySet.has("http.status") || keySet.has("protocol") || keySet.has("gateway")),
+    keySet.has("src.addr")
+      ? !keySet.has("dst.addr") &&
+        (keySet.has("http.status") || keySet.has("protocol") || keySet.has("gateway"))
+      : keySet.has("client.address") && keySet.has("gateway") && keySet.has("listener"),
+  prepare: nameCaller,
   decide: decideByReason,
   finish(reading) {
     reading.say(ACCESS.Direction, WORD.gateway);
     if (reading.draft.isEmpty(ACCESS.Protocol) && reading.is(FIELD.application_protocol, TCP))
       reading.say(ACCESS.Protocol, WORD.TCP);
     reading.setText(ACCESS.TransportFailure, FIELD.error);
+    reading.setText(ACCESS.ResponseDetails, FIELD.reason);
+    if (reading.plan.keySet.has(CALLER_NAMES) && !reading.has(FIELD.caller_names))
+      reading.leave(FIELD.downstream_peer_uri_san);
   },
 });
+
+/** The peer's SPIFFE ID stands among its names where somebody configured `caller: source`, which is the certificate as the gateway verified it. */
+function nameCaller(reading: Reading): void {
+  const { labels, buffer, start, end, type } = reading;
+  const names = FIELD.caller_names;
+  const name = FIELD.downstream_peer_uri_san;
+  if (
+    reading.has(name) ||
+    !reading.has(names) ||
+    !labels.find(buffer, start[names]!, end[names]!, type[names]!, SPIFFE_SCHEME)
+  )
+    return;
+  reading.move(names, name);
+  start[name] = labels.start - SPIFFE_SCHEME.length;
+  end[name] = labels.end;
+}
 
 function decideByReason(reading: Reading): void {
   const reason = FIELD.reason;
@@ -89,7 +115,11 @@ function decideByReason(reading: Reading): void {
     }
     return explain(reading, WORD.failed, NO_ENGINE, reason);
   }
-  if (!reading.has(FIELD.error)) return mapDecision(reading);
+  if (!reading.has(FIELD.error)) {
+    // Error and reason come last: of what was cut off they may be missing.
+    if (reading.partial) return reading.say(ACCESS.Decision, WORD.unknown);
+    return mapDecision(reading);
+  }
   for (const [text, engine] of DENYING_ERRORS)
     if (reading.beginsWith(FIELD.error, text))
       return decide(reading, WORD.denied, engine, FIELD.error);

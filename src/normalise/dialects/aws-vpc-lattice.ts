@@ -85,8 +85,10 @@ function decideByReason(reading: Reading): void {
     return decide(reading, WORD.denied, WORD.auth_policy, FIELD.reason);
   if (reading.is(FIELD.response_code_details, ACCESS_DENIED))
     return decide(reading, WORD.denied, WORD.auth_policy, FIELD.response_code_details);
-  if (reading.has(FIELD.response_code_details))
+  if (reading.has(FIELD.response_code_details)) {
+    reading.setText(ACCESS.TransportFailure, FIELD.response_code_details);
     return decide(reading, WORD.failed, NO_ENGINE, FIELD.response_code_details);
+  }
   if (reading.has(FIELD.upstream_host))
     return decide(reading, WORD.allowed, isApplication ? WORD.app : NO_ENGINE, FIELD.upstream_host);
   if (status > 0 && status < 400)
@@ -99,5 +101,5 @@ function decideByReason(reading: Reading): void {
 /** No target was reached; the status alone says so. */
 function fail(reading: Reading): void {
   reading.say(ACCESS.Decision, WORD.failed);
-  reading.sayName(ACCESS.DecisionSource, FIELD.response_code);
+  reading.nameSource(FIELD.response_code);
 }

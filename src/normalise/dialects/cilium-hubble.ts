@@ -274,7 +274,7 @@ function isPolicyVerdict(reading: Reading): boolean {
 function conclude(reading: Reading, decision: number, engine: number): void {
   reading.say(ACCESS.Decision, decision);
   if (engine !== NO_ENGINE) reading.say(ACCESS.DecisionEngine, engine);
-  reading.sayName(ACCESS.DecisionSource, FIELD.verdict);
+  reading.nameSourceAs(FIELD.verdict);
 }
 
 /** `namespace/name`; a policy of the whole cluster has no namespace. */

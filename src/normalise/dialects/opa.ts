@@ -24,7 +24,7 @@ function ofAddress(side: string, address: FieldName, port: FieldName): Record<st
 
 /**
  * Decision logs of the Open Policy Agent, as it prints them and as it uploads them, one record an event. The input is the caller's own; of it only what Envoy's external
- * authorization sends is known, and method and path by convention. The time is that of the end. A result is a boolean, or an object with `allowed` or `allow`; without one
+ * authorization sends is known, and method and path by convention. The time is that of the decision, and neither the request's start nor its end. A result is a boolean, or an object with `allowed` or `allow`; without one
  * the policy left it undefined. With `dry-run` the log says what would have been decided, and not that it was not enforced.
  */
 export default defineDialect({
@@ -64,7 +64,7 @@ export default defineDialect({
   },
   headers: [`${REQUEST}headers.`],
   namesBothSides: true,
-  timeIsEnd: true,
+  timeIsLine: true,
   matches: ({ keys, keySet }) =>
     keySet.has("decision_id") &&
     keySet.has("timestamp") &&
@@ -90,7 +90,7 @@ function decideByResult(reading: Reading): void {
   reading.say(ACCESS.Decision, decision);
   const source = decision === WORD.failed ? FIELD.error : FIELD.verdict;
   if (decision !== WORD.unknown) {
-    reading.sayName(ACCESS.DecisionSource, source);
+    reading.nameSource(source);
     reading.take(source);
   }
   if (decision === WORD.failed) reading.setText(ACCESS.DecisionReason, FIELD.error);

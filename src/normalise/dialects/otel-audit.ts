@@ -86,6 +86,6 @@ function saysDenied({ buffer, view }: Reading): boolean {
 function conclude(reading: Reading, decision: number, engine: number): void {
   reading.say(ACCESS.Decision, decision);
   if (engine !== NO_ENGINE) reading.say(ACCESS.DecisionEngine, engine);
-  reading.sayName(ACCESS.DecisionSource, FIELD.verdict);
+  reading.nameSource(FIELD.verdict);
   reading.take(FIELD.verdict);
 }

@@ -18,6 +18,7 @@ const DENIED_BY = ascii("explicitly denied by: ");
 const REFUSED_BY_PEER = [ascii("http status: 401"), ascii("http status: 403")] as const;
 const OPENED = ascii("connection opened");
 const OUTBOUND = ascii("outbound");
+const ERROR = ascii("error");
 
 /**
  * ztunnel, the node proxy of Istio's ambient mode: one line a connection, from each of the two nodes, as text or JSON; and one a request from builds that look into HTTP.
@@ -28,11 +29,11 @@ export default defineDialect({
   source: "https://github.com/istio/ztunnel/blob/master/src/proxy/metrics.rs",
   lines: [
     new KeyValueLine([
-      ["access", "connection complete"],
-      ["access", "connection failed"],
-      ["access", "connection opened"],
-      ["http access", "request complete"],
-      ["http access", "http request"],
+      { scope: "access", message: "connection complete", last: "duration" },
+      { scope: "access", message: "connection failed" },
+      { scope: "access", message: "connection opened" },
+      { scope: "http access", message: "request complete" },
+      { scope: "http access", message: "http request" },
     ]),
   ],
   keys: {
@@ -40,14 +41,17 @@ export default defineDialect({
     "src.identity": "downstream_peer_uri_san",
     "src.workload": "source_workload",
     "src.namespace": "source_namespace",
+    "src.cluster": "source_cluster",
     "dst.addr": "server_address",
     "dst.hbone_addr": "downstream_local_address",
     "dst.service": "destination_service",
     "dst.workload": "destination_workload",
     "dst.namespace": "destination_namespace",
     "dst.identity": "destination_principal",
+    "dst.cluster": "destination_cluster",
     bytes_recv: "bytes_received",
     error: "error",
+    level: "level",
     message: "message",
   },
   namesBothSides: true,
@@ -64,8 +68,13 @@ export default defineDialect({
     if (draft.isEmpty(ACCESS.Protocol) && draft.isEmpty(ACCESS.Method))
       reading.say(ACCESS.Protocol, WORD.TCP);
     // Sent is what ztunnel wrote to the far side: to the server where the connection goes out, to the client where it comes in.
-    if (reading.is(FIELD.direction, OUTBOUND))
-      draft.swapNumbers(ACCESS.RequestBytes, ACCESS.ResponseBytes);
+    const isOutbound = reading.is(FIELD.direction, OUTBOUND);
+    if (isOutbound) draft.swapNumbers(ACCESS.RequestBytes, ACCESS.ResponseBytes);
+    if (draft.isEmpty(ACCESS.ClusterName))
+      reading.setText(
+        ACCESS.ClusterName,
+        isOutbound ? FIELD.source_cluster : FIELD.destination_cluster,
+      );
     if (draft.isEmpty(ACCESS.TransportFailure))
       reading.setText(ACCESS.TransportFailure, FIELD.error);
   },
@@ -75,8 +84,10 @@ export default defineDialect({
 function decideByError(reading: Reading): void {
   const field = FIELD.error;
   if (!reading.has(field)) {
-    // The duration stands in front of an error: a line without it was cut off.
-    if (!reading.has(FIELD.duration)) return reading.say(ACCESS.Decision, WORD.unknown);
+    // The error comes last: of what was cut off it may be missing, and its level then says that there was one.
+    if (reading.isIgnoringCase(FIELD.level, ERROR)) reading.partial = true;
+    if (reading.partial || !reading.has(FIELD.duration))
+      return reading.say(ACCESS.Decision, WORD.unknown);
     return decide(reading, WORD.allowed, NO_ENGINE, FIELD.message);
   }
   if (REJECTED.some((text) => reading.beginsWith(field, text))) {
