@@ -49,6 +49,8 @@ const TEXTS = [
   "basic_auth",
   "api_key",
   "oidc",
+  "oauth2",
+  "csrf",
   "guardrail",
   "proxy",
   "network_policy",
