@@ -3,7 +3,7 @@ import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
 import { ascii, CHAR, equalRanges, equalsIgnoringCase, equalsText, startsWith } from "./ascii.ts";
-import { FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
+import { FIELD, FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
 import { IdentityMarks } from "./identity-marks.ts";
 import { Claims } from "./claims.ts";
 import { Principal } from "./principal.ts";
@@ -114,6 +114,12 @@ export class Reading {
     this.#holder.fill(ABSENT);
     this.draft.reset(view);
     this.#takeAttributes();
+  }
+
+  /** Was the record a line whose members a collector made attributes? It was when it was read from a file, and when its status is a number: Envoy's own logger writes text alone. */
+  get isTakenApart(): boolean {
+    const status = this.has(FIELD.response_code) ? this.type[FIELD.response_code] : undefined;
+    return this.plan.fromFile || status === VALUE_TYPES.int || status === VALUE_TYPES.double;
   }
 
   /** Was the body read, wholly or in part, so that it stands among the attributes? */
