@@ -1,13 +1,24 @@
-import { VALUE_TYPES } from "../records/attributes.ts";
+import { type AttributeList, VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
-import { ascii, CHAR, equalsText, isDigit, startsWith } from "./ascii.ts";
+import { ascii, CHAR, equalsText, indexOf, indexOfText, isDigit, startsWith } from "./ascii.ts";
 import type { Dialect } from "./dialect.ts";
-import { Expansion } from "./expansion.ts";
+import { Expansion, MAX_NAME_BYTES } from "./expansion.ts";
 import { JsonMembers } from "./json-members.ts";
 import { LINE, type LineReader } from "./line.ts";
 import { ListMembers } from "./list-members.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
+/**
+ * Parts of the names under which a proxy logs all that a filter or its peer said of a request: Envoy's operators write that as JSON, and an attribute holds the text.
+ * Nobody else's JSON is taken apart: a header may hold what looks like a filter's word.
+ */
+const METADATA_KEYS = [
+  ascii("envoy.filters."),
+  ascii("dynamic_metadata"),
+  ascii("jwt_authn"),
+  ascii("rbac"),
+  ascii("downstream_peer"),
+] as const;
 /** Longer texts are no access log's: they stay logs. What a reader does for one line is bounded by this. */
 const MAX_LINE_BYTES = 64 * 1024;
 const MAX_JSON_BYTES = 1024 * 1024;
@@ -91,7 +102,7 @@ export class BodyReader {
       view.bodyType === VALUE_TYPES.string &&
       view.bodyEnd - view.bodyStart <= MAX_JSON_BYTES &&
       this.#beginsObject(view);
-    if (!isList && !isJson && !holdsList(view)) return false;
+    if (!isList && !isJson && !holdsMembers(view)) return false;
     const into = this.expansion;
     into.begin(view);
     this.status = LINE.foreign;
@@ -100,13 +111,14 @@ export class BodyReader {
     if (isJson) {
       const moved = into.view.bodyStart - view.bodyStart;
       const status = this.#json.read(into, this.#lineStart + moved, this.#lineEnd + moved);
-      if (status === LINE.foreign && !holdsList(view)) return false;
+      if (status === LINE.foreign && !holdsMembers(view)) return false;
       this.status = status;
       this.#keepPrefix(view);
     } else if (isList)
       this.status = this.#list.read(into, 0, 0, into.view.bodyStart, into.view.bodyEnd)
         ? LINE.full
         : LINE.partial;
+    this.#expandMetadata(this.bodyFrom);
     return true;
   }
 
@@ -129,6 +141,7 @@ export class BodyReader {
         const status = this.#json.read(into, start, end);
         if (status === LINE.foreign) continue;
         this.#unwrap(i, before, Math.min(outer, status));
+        this.#expandMetadata(this.bodyFrom);
         return undefined;
       }
       const before = list.count;
@@ -198,6 +211,7 @@ export class BodyReader {
   #copyAttributes(view: LogView): boolean {
     const into = this.expansion;
     const { attributes: list, buffer } = view;
+    const first = into.attributes.count;
     let isComplete = true;
     for (let i = 0; i < list.count; i++) {
       if (list.valueType[i] !== VALUE_TYPES.kvlist) {
@@ -215,7 +229,28 @@ export class BodyReader {
       into.attributes.count = before;
       into.attributes.push(key, keyEnd, VALUE_TYPES.kvlist, start, end);
     }
+    this.#expandMetadata(first);
     return isComplete;
+  }
+
+  /** Of the attributes from `first` on: metadata that is JSON text becomes its members. */
+  #expandMetadata(first: number): void {
+    const into = this.expansion;
+    const list = into.attributes;
+    let end = list.count;
+    for (let i = first; i < end; i++) {
+      if (!isMetadata(into.bytes, list, i)) continue;
+      const { length } = into;
+      const { count } = list;
+      const start = list.valueStart[i]!;
+      const stop = list.valueEnd[i]!;
+      if (this.#json.read(into, start, stop, list.keyStart[i], list.keyEnd[i]) !== LINE.full) {
+        into.rewind(length, count);
+        continue;
+      }
+      list.remove(i--);
+      end--;
+    }
   }
 
   /** Sets `#lineStart` and `#lineEnd`: without line break, blanks in front, and what a container runtime wrote in front of it. */
@@ -262,9 +297,28 @@ export class BodyReader {
 /** Length of `stdout` and of `stderr`. */
 const STREAM_BYTES = 6;
 
-/** Is one of the attributes a list of values? */
-export function holdsList(view: LogView): boolean {
-  const { count, valueType } = view.attributes;
-  for (let i = 0; i < count; i++) if (valueType[i] === VALUE_TYPES.kvlist) return true;
+/** Is one of the attributes a list of values, or metadata as JSON text, so that there is more to read than the attributes themselves? */
+export function holdsMembers({ buffer, attributes }: LogView): boolean {
+  const { count, valueType } = attributes;
+  for (let i = 0; i < count; i++)
+    if (valueType[i] === VALUE_TYPES.kvlist || isMetadata(buffer, attributes, i)) return true;
   return false;
+}
+
+/** Is the attribute metadata as JSON text? A name with a colon is one value's, or the token's payload, which is read as it is (claims.ts). */
+function isMetadata(from: Uint8Array, list: AttributeList, i: number): boolean {
+  const start = list.valueStart[i]!;
+  if (
+    from[start] !== CHAR.braceOpen ||
+    list.valueType[i] !== VALUE_TYPES.string ||
+    start === list.valueEnd[i]
+  )
+    return false;
+  const key = list.keyStart[i]!;
+  const keyEnd = list.keyEnd[i]!;
+  return (
+    keyEnd - key <= MAX_NAME_BYTES &&
+    METADATA_KEYS.some((part) => indexOfText(from, part, key, keyEnd) >= 0) &&
+    indexOf(from, CHAR.colon, key, keyEnd) < 0
+  );
 }

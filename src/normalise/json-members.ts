@@ -29,8 +29,11 @@ export class JsonMembers {
   #stringEnd = 0;
   #isComplete = true;
 
-  /** Reads [start, end) of the expansion's own bytes. LINE.foreign: no object; partial: what could be read is there. */
-  read(into: Expansion, start: number, end: number): number {
+  /**
+   * Reads [start, end) of the expansion's own bytes; names begin with [prefix, prefixEnd), if there is one. LINE.foreign: no object; partial: what could be read
+   * is there.
+   */
+  read(into: Expansion, start: number, end: number, prefix = 0, prefixEnd = 0): number {
     this.#into = into;
     this.#p = start;
     this.#end = end;
@@ -39,7 +42,7 @@ export class JsonMembers {
     const before = into.attributes.count;
     this.#skipBlanks();
     if (this.#p === end || into.bytes[this.#p] !== CHAR.braceOpen) return LINE.foreign;
-    const isRead = this.#readObject(0, 0, 1);
+    const isRead = this.#readObject(prefix, prefixEnd, 1);
     if (isRead) this.#skipBlanks();
     if (isRead && this.#p === end && this.#isComplete) return LINE.full;
     return into.attributes.count > before ? LINE.partial : LINE.foreign;

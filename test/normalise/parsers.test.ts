@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import fc from "fast-check";
 import t from "tap";
 import { Address } from "../../src/normalise/addresses.ts";
+import { findKey } from "../../src/normalise/attribute-keys.ts";
 import { ForwardedCertificates } from "../../src/normalise/forwarded-certificates.ts";
 import { FORMS, Principal } from "../../src/normalise/principal.ts";
 import { SpiffeId } from "../../src/normalise/spiffe.ts";
@@ -505,4 +506,27 @@ t.test("numbers are times by their size", async (t) => {
   for (const value of [0, 1, 999_999_999, 1e11, 1e14, NaN]) t.equal(double(value), undefined);
   for (const value of [0n, 1n, 10n ** 11n, 10n ** 17n, 2n ** 64n - 1n])
     t.equal(int(value), undefined);
+});
+
+t.test("a key longer than any of a field is none, and costs nothing to look up", async (t) => {
+  t.ok(findKey("rbac:shadow_engine_result"), "a field");
+  t.equal(findKey(`${"x".repeat(256)}:shadow_engine_result`), undefined);
+  for (const part of ["dryrundeny", "envoy.filters.http.jwt_authn:"])
+    t.equal(findKey(part.repeat(100_000)), undefined, part);
+});
+
+t.test("a claim of the token is told from one of who acts for its subject", async (t) => {
+  const namespace = "envoy.filters.http.jwt_authn";
+  const subject = findKey("jwt_sub")?.field;
+  for (const key of [
+    `${namespace}:payload:sub`,
+    `%DYNAMIC_METADATA(${namespace}:payload:sub)%`,
+    `${namespace}:https://login.example:sub`,
+    `${namespace}.payload.sub`,
+    `%DYNAMIC_METADATA(${namespace})%.payload.sub`,
+    `metadata.${namespace}.payload.sub`,
+  ])
+    t.equal(findKey(key)?.field, subject, key);
+  t.not(findKey(`${namespace}:payload:act:sub`)?.field, subject);
+  t.not(findKey(`${namespace}.payload.act.sub`)?.field, subject);
 });
