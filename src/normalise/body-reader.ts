@@ -9,16 +9,19 @@ import { ListMembers } from "./list-members.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
 /**
- * Parts of the names under which a proxy logs all that a filter or its peer said of a request: Envoy's operators write that as JSON, and an attribute holds the text.
- * Nobody else's JSON is taken apart: a header may hold what looks like a filter's word.
+ * Names under which a proxy logs all that a filter said of a request, or the peer's proxy of itself: with a filter's own name, or one that begins so. Envoy's operators write
+ * that as JSON, and an attribute holds the text. Nobody else's JSON is taken apart: a header may hold what looks like a filter's word.
  */
-const METADATA_KEYS = [
-  ascii("envoy.filters."),
+const FILTER = ascii("envoy.filters.");
+const METADATA = [
   ascii("dynamic_metadata"),
   ascii("jwt_authn"),
   ascii("rbac"),
   ascii("downstream_peer"),
+  ascii("wasm.downstream_peer"),
 ] as const;
+/** Of one record; of more the text stays. */
+const MAX_METADATA = 16;
 /** Longer texts are no access log's: they stay logs. What a reader does for one line is bounded by this. */
 const MAX_LINE_BYTES = 64 * 1024;
 const MAX_JSON_BYTES = 1024 * 1024;
@@ -238,13 +241,16 @@ export class BodyReader {
     const into = this.expansion;
     const list = into.attributes;
     let end = list.count;
-    for (let i = first; i < end; i++) {
+    let left = MAX_METADATA;
+    for (let i = first; i < end && left > 0; i++) {
       if (!isMetadata(into.bytes, list, i)) continue;
+      left--;
       const { length } = into;
       const { count } = list;
       const start = list.valueStart[i]!;
       const stop = list.valueEnd[i]!;
-      if (this.#json.read(into, start, stop, list.keyStart[i], list.keyEnd[i]) !== LINE.full) {
+      const status = this.#json.read(into, start, stop, list.keyStart[i], list.keyEnd[i]);
+      if (status !== LINE.full || list.count === count) {
         into.rewind(length, count);
         continue;
       }
@@ -318,7 +324,8 @@ function isMetadata(from: Uint8Array, list: AttributeList, i: number): boolean {
   const keyEnd = list.keyEnd[i]!;
   return (
     keyEnd - key <= MAX_NAME_BYTES &&
-    METADATA_KEYS.some((part) => indexOfText(from, part, key, keyEnd) >= 0) &&
+    (indexOfText(from, FILTER, key, keyEnd) >= 0 ||
+      METADATA.some((name) => startsWith(from, key, keyEnd, name))) &&
     indexOf(from, CHAR.colon, key, keyEnd) < 0
   );
 }
