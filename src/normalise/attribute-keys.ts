@@ -380,12 +380,21 @@ const METADATA_ENDS: readonly (readonly [RegExp, FieldName])[] = [
   [/shadoweffectivepolicyid$/, "shadow_effective_policy_id"],
   [/enforcedengineresult$/, "enforced_engine_result"],
   [/enforcedeffectivepolicyid$/, "enforced_effective_policy_id"],
-  [/envoyfiltershttpjwtauthn:?(?!.*act:?sub$).*sub$/, "jwt_subject"],
-  [/envoyfiltershttpjwtauthn:?.*iss$/, "jwt_issuer"],
-  [/envoyfiltershttpjwtauthn:?.*(?:azp|clientid)$/, "jwt_client"],
-  [/envoyfiltershttpjwtauthn:?.*email$/, "jwt_email"],
   [/envoyfiltershttpjwtauthn:[^:]+$/, "jwt_payload"],
 ];
+
+/**
+ * A claim in the JWT filter's metadata, under the key that the configuration gave the payload: a path of Envoy's operator (`envoy.filters.http.jwt_authn:payload:sub`) or
+ * members of members (`jwt_authn.payload.sub`). In `act` stands who acts for the subject, not the subject (RFC 8693).
+ */
+const CLAIM = /jwt_authn[)%]*[.:].+(?<![.:]act)[.:](sub|iss|azp|client_id|email)[)%]*$/i;
+const CLAIMS: Readonly<Record<string, FieldName>> = {
+  sub: "jwt_subject",
+  iss: "jwt_issuer",
+  azp: "jwt_client",
+  client_id: "jwt_client",
+  email: "jwt_email",
+};
 
 const KNOWN: ReadonlyMap<string, KnownKey> = new Map(
   Object.entries(KEYS).flatMap(([name, keys]) =>
@@ -477,6 +486,9 @@ export function findKey(key: string): KnownKey | undefined {
       .map(headerKey)
       .find((found) => found !== undefined);
   if (OTHER_HEADER.test(lower)) return undefined;
+  const claim = CLAIM.exec(key)?.[1];
+  if (claim !== undefined)
+    return { field: FIELD[CLAIMS[claim.toLowerCase()]!], weight: WEIGHTS.likely };
   const metadata = /^(?:dynamicmetadata\()?(.+?)\)?$/.exec(canonical)?.[1] ?? canonical;
   for (const [end, name] of METADATA_ENDS)
     if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };

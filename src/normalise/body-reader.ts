@@ -1,13 +1,27 @@
-import { VALUE_TYPES } from "../records/attributes.ts";
+import { type AttributeList, VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
-import { ascii, CHAR, equalsText, isDigit, startsWith } from "./ascii.ts";
+import { ascii, CHAR, equalsText, indexOf, indexOfText, isDigit, startsWith } from "./ascii.ts";
 import type { Dialect } from "./dialect.ts";
-import { Expansion } from "./expansion.ts";
+import { Expansion, MAX_NAME_BYTES } from "./expansion.ts";
 import { JsonMembers } from "./json-members.ts";
 import { LINE, type LineReader } from "./line.ts";
 import { isListed, ListMembers } from "./list-members.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
+/**
+ * Names under which a proxy logs all that a filter said of a request, or the peer's proxy of itself: with a filter's own name, or one that begins so. Envoy's operators write
+ * that as JSON, and an attribute holds the text. Nobody else's JSON is taken apart: a header may hold what looks like a filter's word.
+ */
+const FILTER = ascii("envoy.filters.");
+const METADATA = [
+  ascii("dynamic_metadata"),
+  ascii("jwt_authn"),
+  ascii("rbac"),
+  ascii("downstream_peer"),
+  ascii("wasm.downstream_peer"),
+] as const;
+/** Of one record; of more the text stays. */
+const MAX_METADATA = 16;
 /** Longer texts are no access log's: they stay logs. What a reader does for one line is bounded by this. */
 const MAX_LINE_BYTES = 64 * 1024;
 const MAX_JSON_BYTES = 1024 * 1024;
@@ -94,7 +108,7 @@ export class BodyReader {
       view.bodyType === VALUE_TYPES.string &&
       view.bodyEnd - view.bodyStart <= MAX_JSON_BYTES &&
       this.#beginsObject(view);
-    if (!isList && !isJson && !holdsList(view) && !holdsEvent(view)) return false;
+    if (!isList && !isJson && !holdsMembers(view) && !holdsEvent(view)) return false;
     const into = this.expansion;
     into.begin(view);
     this.status = LINE.foreign;
@@ -103,13 +117,14 @@ export class BodyReader {
     if (isJson) {
       const moved = into.view.bodyStart - view.bodyStart;
       const status = this.#json.read(into, this.#lineStart + moved, this.#lineEnd + moved);
-      if (status === LINE.foreign && !holdsList(view)) return false;
+      if (status === LINE.foreign && !holdsMembers(view)) return false;
       this.status = status;
       this.#keepPrefix(view);
     } else if (isList)
       this.status = this.#list.read(into, 0, 0, into.view.bodyStart, into.view.bodyEnd)
         ? LINE.full
         : LINE.partial;
+    this.#expandMetadata(this.bodyFrom);
     return true;
   }
 
@@ -132,6 +147,7 @@ export class BodyReader {
         const status = this.#json.read(into, start, end);
         if (status === LINE.foreign) continue;
         this.#unwrap(i, before, outer === LINE.partial ? outer : status);
+        this.#expandMetadata(this.bodyFrom);
         return undefined;
       }
       const before = list.count;
@@ -201,6 +217,7 @@ export class BodyReader {
   #copyAttributes(view: LogView): boolean {
     const into = this.expansion;
     const { attributes: list, buffer } = view;
+    const first = into.attributes.count;
     let isComplete = true;
     for (let i = 0; i < list.count; i++) {
       const type = list.valueType[i]!;
@@ -219,7 +236,31 @@ export class BodyReader {
       into.attributes.count = before;
       into.attributes.push(key, keyEnd, type, start, end);
     }
+    this.#expandMetadata(first);
     return isComplete;
+  }
+
+  /** Of the attributes from `first` on: metadata that is JSON text becomes its members. */
+  #expandMetadata(first: number): void {
+    const into = this.expansion;
+    const list = into.attributes;
+    let end = list.count;
+    let left = MAX_METADATA;
+    for (let i = first; i < end && left > 0; i++) {
+      if (!isMetadata(into.bytes, list, i)) continue;
+      left--;
+      const { length } = into;
+      const { count } = list;
+      const start = list.valueStart[i]!;
+      const stop = list.valueEnd[i]!;
+      const status = this.#json.read(into, start, stop, list.keyStart[i], list.keyEnd[i]);
+      if (status !== LINE.full || list.count === count) {
+        into.rewind(length, count);
+        continue;
+      }
+      list.remove(i--);
+      end--;
+    }
   }
 
   /** Sets `#lineStart` and `#lineEnd`: without line break, blanks in front, and what a container runtime wrote in front of it. */
@@ -266,13 +307,14 @@ export class BodyReader {
 /** Length of `stdout` and of `stderr`. */
 const STREAM_BYTES = 6;
 
-/** Is one of the attributes a list of values, or an array of such? */
-export function holdsList({ attributes, buffer }: LogView): boolean {
+/** Is one of the attributes a list of values, an array of such, or metadata as JSON text, so that there is more to read than the attributes themselves? */
+export function holdsMembers({ buffer, attributes }: LogView): boolean {
   const { count, valueType, valueStart, valueEnd } = attributes;
   for (let i = 0; i < count; i++) {
     const type = valueType[i]!;
     if (type >= VALUE_TYPES.array && isListed(buffer, type, valueStart[i]!, valueEnd[i]!))
       return true;
+    if (isMetadata(buffer, attributes, i)) return true;
   }
   return false;
 }
@@ -288,4 +330,23 @@ function holdsEvent({ attributes, buffer }: LogView): boolean {
     )
       return true;
   return false;
+}
+
+/** Is the attribute metadata as JSON text? A name with a colon is one value's, or the token's payload, which is read as it is (claims.ts). */
+function isMetadata(from: Uint8Array, list: AttributeList, i: number): boolean {
+  const start = list.valueStart[i]!;
+  if (
+    from[start] !== CHAR.braceOpen ||
+    list.valueType[i] !== VALUE_TYPES.string ||
+    start === list.valueEnd[i]
+  )
+    return false;
+  const key = list.keyStart[i]!;
+  const keyEnd = list.keyEnd[i]!;
+  return (
+    keyEnd - key <= MAX_NAME_BYTES &&
+    (indexOfText(from, FILTER, key, keyEnd) >= 0 ||
+      METADATA.some((name) => startsWith(from, key, keyEnd, name))) &&
+    indexOf(from, CHAR.colon, key, keyEnd) < 0
+  );
 }

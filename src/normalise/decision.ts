@@ -15,6 +15,16 @@ const RATE_LIMITED = [
 ] as const;
 /** Envoy's basic_auth filter: `no_credential_for_basic_auth` and others with this end. */
 const BASIC_AUTH = ascii("_for_basic_auth");
+/** Envoy's api_key_auth filter; the third one is spelt as Envoy spells it. */
+const API_KEY = [
+  ascii("missing_api_key"),
+  ascii("unknown_api_key"),
+  ascii("unkonwn_api_key"),
+  ascii("client_not_allowed"),
+] as const;
+/** Envoy's oauth2 filter sends who is not logged in to the page for it; its other redirects end a login, or a session. */
+const OAUTH_REDIRECT = ascii("oauth.missing_credentials");
+const CSRF_DENIED = ascii("csrf_origin_mismatch");
 const VIA_UPSTREAM = ascii("via_upstream");
 const DIRECT_RESPONSE = ascii("direct_response");
 const NO_POLICY = ascii("none");
@@ -125,6 +135,11 @@ function deniedBy(reading: Reading, field: number): boolean {
     equalsText(buffer, end - BASIC_AUTH.length, end, BASIC_AUTH)
   )
     decide(reading, WORD.denied, WORD.basic_auth, field);
+  else if (isAny(buffer, start, end, API_KEY)) decide(reading, WORD.denied, WORD.api_key, field);
+  else if (equalsText(buffer, start, end, OAUTH_REDIRECT))
+    decide(reading, WORD.denied, WORD.oauth2, field);
+  else if (equalsText(buffer, start, end, CSRF_DENIED))
+    decide(reading, WORD.denied, WORD.csrf, field);
   else return false;
   return true;
 }

@@ -82,8 +82,8 @@ function findFamily(reading: Reading): number {
   if (traits.kuma || plan.namesKuma) return FAMILY.kuma;
   if (plan.namesGatewayPath || isGatewayRoute(reading)) return FAMILY.envoyGateway;
   if (isConsul(reading)) return FAMILY.consul;
-  // Istio's OpenTelemetry logger is Envoy's own, with whatever keys its user chose; its JSON lines come as a body, or were read from a file.
-  const isJson = !traits.envoyLabels && (reading.bodyIsRead || plan.fromFile);
+  // Istio's OpenTelemetry logger is Envoy's own, with whatever keys its user chose; its JSON lines come as a body, or a collector took them apart.
+  const isJson = !traits.envoyLabels && (reading.bodyIsRead || reading.isTakenApart);
   return isJson && (isIstioCluster(reading) || plan.isIstioSet) ? FAMILY.istio : FAMILY.envoy;
 }
 

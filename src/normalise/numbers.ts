@@ -90,15 +90,22 @@ function hasLetters(from: Uint8Array, start: number, end: number, letters: Uint8
   return i === letters.length;
 }
 
+/** A whole number; also one with a fraction of zeros, as Envoy 1.30 writes numbers into sorted JSON (`200.0`). */
 export function parseInteger(from: Uint8Array, start: number, end: number): number {
   if (end - start > MAX_DIGITS) return NO_NUMBER;
   let value = 0;
   for (let i = start; i < end; i++) {
     const c = from[i]!;
+    if (c === CHAR.dot && i > start && isZeros(from, i + 1, end)) return value;
     if (!isDigit(c)) return NO_NUMBER;
     value = value * 10 + (c - CHAR.zero);
   }
   return value;
+}
+
+function isZeros(from: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (from[i] !== CHAR.zero) return false;
+  return start < end;
 }
 
 export function parseDuration(

@@ -116,6 +116,12 @@ export class Reading {
     this.#takeAttributes();
   }
 
+  /** Was the record a line whose members a collector made attributes? It was when it was read from a file, and when its status is a number: Envoy's own logger writes text alone. */
+  get isTakenApart(): boolean {
+    const status = this.has(FIELD.response_code) ? this.type[FIELD.response_code] : undefined;
+    return this.plan.fromFile || status === VALUE_TYPES.int || status === VALUE_TYPES.double;
+  }
+
   /** Was the body read, wholly or in part, so that it stands among the attributes? */
   get bodyIsRead(): boolean {
     return this.bodyFrom < this.view.attributes.count;

@@ -12,6 +12,9 @@ const HTTPS = ascii("https");
 const AT = 0x40;
 const GRPC = ascii("grpc");
 const GRPC_CONTENT = ascii("application/grpc");
+/** How gRPC's own clients introduce themselves: `grpc-<language>[-<transport>]/<version>` (grpc, doc/PROTOCOL-HTTP2.md, User Agents). */
+const GRPC_CLIENT = ascii("grpc-");
+const POST = ascii("POST");
 
 /** Protocol, Method, Authority, Path, Query, RpcService and RpcMethod. */
 export function mapRequest(reading: Reading): void {
@@ -157,9 +160,10 @@ function isTcp(reading: Reading): boolean {
 
 const ZERO = ascii("0");
 
-/** Does anything but the path say that this is gRPC? */
+/** Does anything but the path say that this is gRPC? All its requests are POST; early Envoys gave every status of HTTP a number of gRPC's. */
 function isGrpc(reading: Reading): boolean {
   const { buffer, start, end } = reading;
+  if (reading.has(FIELD.method) && !reading.is(FIELD.method, POST)) return false;
   if (reading.has(FIELD.grpc_status)) return true;
   if (
     reading.has(FIELD.content_type) &&
@@ -171,10 +175,12 @@ function isGrpc(reading: Reading): boolean {
     equalsIgnoringCase(buffer, start[FIELD.rpc_system]!, end[FIELD.rpc_system]!, GRPC)
   )
     return true;
-  return (
+  if (
     reading.has(FIELD.protocol) &&
     equalsIgnoringCase(buffer, start[FIELD.protocol]!, end[FIELD.protocol]!, GRPC)
-  );
+  )
+    return true;
+  return reading.beginsWith(FIELD.user_agent, GRPC_CLIENT);
 }
 
 /** `/package.Service/Method`. Source: grpc, doc/PROTOCOL-HTTP2.md, Path. */

@@ -16,7 +16,7 @@ const ENVOY_DIGITS = 6;
 /**
  * Timestamp, ObservedTimestamp and how sure they are.
  *
- * Envoy sends the start of the stream as time_unix_nano, in microseconds; a start_time beside it says the same with fewer digits. What a collector read from a file
+ * Envoy sends the start of the stream as time_unix_nano, in microseconds; a start_time beside it says the same with fewer digits. What a collector took apart
  * has the time of the line or of the reading there, so the record's own words outrank it; so does the start where a dialect says that the record's time is another. A record without any time has the time when it was observed,
  * else when it arrived (Timestamp stays 0, and the row writer fills it in).
  */
@@ -47,7 +47,7 @@ export function mapTimes(reading: Reading): void {
       Math.max(time.digits, digitsOf((sentHigh - time.high) * TWO_32 + sentLow - time.low)),
     );
     reading.take(field);
-  } else if (isRead && (isLine || knowsStart || plan.fromFile || !isSent)) {
+  } else if (isRead && (isLine || knowsStart || reading.isTakenApart || !isSent)) {
     setTimestamp(reading, time.low, time.high);
     sayTime(reading, WORD.stream_start, time.digits);
     reading.take(field);

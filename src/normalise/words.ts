@@ -50,6 +50,8 @@ const TEXTS = [
   "basic_auth",
   "api_key",
   "oidc",
+  "oauth2",
+  "csrf",
   "guardrail",
   "proxy",
   "network_policy",

@@ -169,6 +169,36 @@ t.test("what would grow or nest without bound stays in the body", async (t) => {
   t.equal(name, Array(MAX_NESTING).fill("a").join("."), "deeper objects are JSON text");
 });
 
+t.test(
+  "metadata that is JSON text becomes its members, of a bounded number of attributes",
+  async (t) => {
+    const text = { stringValue: '{"a":{"b":"c"}}' };
+    const one = (key: string): [string, string | null][] =>
+      membersOf(
+        expand({}, [
+          { key, value: text },
+          { key: "list", value: { kvlistValue: {} } },
+        ]).reader.expansion,
+      );
+    for (const key of [
+      "envoy.filters.http.lua",
+      "%DYNAMIC_METADATA(envoy.filters.http.rbac)%",
+      "rbac_metadata",
+    ])
+      t.ok(
+        one(key).some(([name, value]) => name === `${key}.a.b` && value === "c"),
+        key,
+      );
+    for (const key of ["x-rbac", "user_agent", "envoy.filters.http.jwt_authn:payload"])
+      t.strictSame(one(key)[0], [key, text.stringValue], key);
+
+    const many = Array.from({ length: 1000 }, (_, i) => ({ key: `rbac${i}`, value: text }));
+    const members = membersOf(expand({}, many).reader.expansion);
+    t.equal(members.length, 1000, "nothing is lost");
+    t.equal(members.filter(([name]) => name.endsWith(".a.b")).length, 16);
+  },
+);
+
 t.test("a list of values is read as JSON of the same content is", async () => {
   const toAny = (value: unknown): object => {
     if (typeof value === "string") return { stringValue: value };

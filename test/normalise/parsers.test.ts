@@ -514,8 +514,25 @@ t.test("numbers are times by their size", async (t) => {
     t.equal(int(value), undefined);
 });
 
-t.test("a key is a field's up to a bounded length", async (t) => {
-  const key = (length: number): string => `${"x".repeat(length)}shadow_engine_result`;
-  t.ok(findKey(key(100)));
-  t.equal(findKey(key(300)), undefined);
+t.test("a key longer than any of a field is none, and costs nothing to look up", async (t) => {
+  t.ok(findKey("rbac:shadow_engine_result"), "a field");
+  t.equal(findKey(`${"x".repeat(256)}:shadow_engine_result`), undefined);
+  for (const part of ["dryrundeny", "envoy.filters.http.jwt_authn:"])
+    t.equal(findKey(part.repeat(100_000)), undefined, part);
+});
+
+t.test("a claim of the token is told from one of who acts for its subject", async (t) => {
+  const namespace = "envoy.filters.http.jwt_authn";
+  const subject = findKey("jwt_sub")?.field;
+  for (const key of [
+    `${namespace}:payload:sub`,
+    `%DYNAMIC_METADATA(${namespace}:payload:sub)%`,
+    `${namespace}:https://login.example:sub`,
+    `${namespace}.payload.sub`,
+    `%DYNAMIC_METADATA(${namespace})%.payload.sub`,
+    `metadata.${namespace}.payload.sub`,
+  ])
+    t.equal(findKey(key)?.field, subject, key);
+  t.not(findKey(`${namespace}:payload:act:sub`)?.field, subject);
+  t.not(findKey(`${namespace}.payload.act.sub`)?.field, subject);
 });

@@ -26,11 +26,17 @@ export default defineDialect({
       `${REQUEST} %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`,
       { partialFrom: "RESPONSE_FLAGS" },
     ),
-    // 1.8; 1.3 to 1.7 with what Mixer said; 1.2 without a route; 1.0 and 1.1 without the failure.
-    new LineFormat(`${REQUEST} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`),
-    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`, { classes }),
+    // 1.8; 1.3 to 1.7 with what Mixer said; 1.2 without a route; 1.1 without the failure; 1.0 without Mixer.
+    new LineFormat(`${REQUEST} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`, {
+      partialFrom: "BYTES_SENT",
+    }),
+    new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`, {
+      classes,
+      partialFrom: "BYTES_SENT",
+    }),
     new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE}`, { classes }),
     new LineFormat(`${REQUEST} ${MIXER} ${BYTES} ${ROUTE}`, { classes }),
+    new LineFormat(`${REQUEST} ${BYTES} ${ROUTE}`),
   ],
   finish: phaseByDuration,
 });
