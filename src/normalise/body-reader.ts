@@ -30,7 +30,7 @@ interface KnownLine {
 
 /** Turns what stands in the body of a record, and in attributes that are lists, into attributes of their own. */
 export class BodyReader {
-  readonly expansion = new Expansion();
+  readonly expansion: Expansion;
   /** One of LINE: how the last body could be read. */
   status: number = LINE.foreign;
   /** The first attribute of the expansion that stood in the body; as many as there are when none did. */
@@ -51,7 +51,12 @@ export class BodyReader {
   #prefixEnd = 0;
 
   /** `isOrdered`: of two readers that take the whole line the first counts, whichever took the one before. */
-  constructor(dialects: readonly Dialect[], isOrdered = false) {
+  constructor(
+    dialects: readonly Dialect[],
+    isOrdered = false,
+    isSecretName?: Expansion["isSecretName"],
+  ) {
+    this.expansion = new Expansion(isSecretName);
     this.#isOrdered = isOrdered;
     this.#lines = dialects.flatMap((dialect) =>
       (dialect.lines ?? []).map((reader) => ({ dialect, reader })),
@@ -200,7 +205,10 @@ export class BodyReader {
     const { attributes: list, buffer } = view;
     let isComplete = true;
     for (let i = 0; i < list.count; i++) {
-      if (list.valueType[i] !== VALUE_TYPES.kvlist) {
+      if (
+        list.valueType[i] !== VALUE_TYPES.kvlist ||
+        into.isSecretName(buffer, list.keyStart[i]!, list.keyEnd[i]!)
+      ) {
         into.copyAttribute(buffer, list, i);
         continue;
       }

@@ -20,8 +20,14 @@ export const MAX_NAME_BYTES = 256;
  */
 export class Expansion {
   readonly view = new LogView();
+  /** Is the value under the name [start, end) of `from` a secret? Then a list or object stays one value, so that all of it is redacted by its name. */
+  readonly isSecretName: (from: Uint8Array, start: number, end: number) => boolean;
   #bytes = new Uint8Array(INITIAL_BYTES);
   #length = 0;
+
+  constructor(isSecretName: Expansion["isSecretName"] = () => false) {
+    this.isSecretName = isSecretName;
+  }
 
   /** The buffer. Another one after an `append` that had no room; positions stay. */
   get bytes(): Uint8Array {

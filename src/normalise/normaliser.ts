@@ -30,8 +30,8 @@ interface Rank {
   readonly isOrdered: boolean;
 }
 
-function rankOf(dialects: readonly Dialect[], isOrdered: boolean): Rank {
-  return { dialects, bodies: new BodyReader(dialects, isOrdered), isOrdered };
+function rankOf(dialects: readonly Dialect[], isOrdered: boolean, { isSecretName }: RowRedactor): Rank {
+  return { dialects, bodies: new BodyReader(dialects, isOrdered, isSecretName), isOrdered };
 }
 
 export interface NormaliserOptions {
@@ -73,8 +73,9 @@ export class Normaliser {
     this.#reading = new Reading(this.draft);
     const { formats = [], dialects = DIALECTS } = options;
     this.#dialects = [...formats, ...dialects];
-    this.#rank = rankOf(dialects, false);
-    this.#ranks = formats.length === 0 ? [this.#rank] : [rankOf(formats, true), this.#rank];
+    this.#rank = rankOf(dialects, false, this.redactor);
+    this.#ranks =
+      formats.length === 0 ? [this.#rank] : [rankOf(formats, true, this.redactor), this.#rank];
     this.#names = new Map(
       this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]),
     );

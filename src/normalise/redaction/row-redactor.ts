@@ -102,8 +102,12 @@ export class RowRedactor {
   /** Is the value of an attribute under this key a secret? Then it fills no column. */
   isSecretKey(key: string): boolean {
     const bytes = Buffer.from(key);
-    return this.#rules.names.findInKey(bytes, 0, bytes.length) >= 0;
+    return this.isSecretName(bytes, 0, bytes.length);
   }
+
+  /** The same of the key [start, end) of `from`. */
+  readonly isSecretName = (from: Uint8Array, start: number, end: number): boolean =>
+    this.#rules.names.findInKey(from, start, end) >= 0;
 
   /** For a ValueWriter: do these bytes, which the row is going to hold as base64, hide a secret? */
   readonly hidesSecret = (from: Uint8Array, start: number, end: number): boolean => {

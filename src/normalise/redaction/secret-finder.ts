@@ -18,7 +18,7 @@ import type { Rules } from "./rules.ts";
 import { RULE } from "./name-table.ts";
 import {
   CONTEXT,
-  endOfLine,
+  endOfHeader,
   endOfNested,
   endOfParameter,
   endOfScalar,
@@ -110,7 +110,7 @@ export class SecretFinder {
     this.#signsWithDigits = signs.slice();
     this.#signsWithDigits.fill(SIGN.digit, CHAR.zero, CHAR.nine + 1);
     this.#nameEnds = rules.names.ends.slice();
-    for (const c of [CHAR.quote, 0x27, CHAR.bracketClose, CHAR.space]) this.#nameEnds[c] = 1;
+    for (const c of [CHAR.quote, 0x27, CHAR.bracketClose, CHAR.space, 0x09]) this.#nameEnds[c] = 1;
     const pairs = new BytePairs();
     for (let c = 0; c < 256; c++) if (OF_ONE_BYTE.has(signs[c]!)) pairs.addByte(c);
     for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) pairs.addByte(c);
@@ -324,7 +324,7 @@ export class SecretFinder {
     const floor = this.#floor;
     const isColon = from[p] === CHAR.colon;
     let nameEnd = p;
-    while (nameEnd > floor && from[nameEnd - 1] === CHAR.space) nameEnd--;
+    while (nameEnd > floor && isBlank(from[nameEnd - 1]!)) nameEnd--;
     const isApart = nameEnd < p;
     let quote = 0;
     let slashes = 0;
@@ -388,7 +388,11 @@ export class SecretFinder {
     const end = this.#end;
     const levels = this.#levels;
     let p = behindSign;
-    if (mayHaveBlanks) while (p < end && (from[p] === CHAR.space || from[p] === 0x09)) p++;
+    if (mayHaveBlanks) {
+      // JSON may have line breaks here, and goes on behind them.
+      const isJson = nameQuote !== 0 && isColon;
+      while (p < end && (isBlank(from[p]!) || (isJson && from[p]! < CHAR.space))) p++;
+    }
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
@@ -396,9 +400,13 @@ export class SecretFinder {
     // In a query the quotation mark may be the end of the string around it; but a cookie in quotation marks has blanks.
     if (isQuote(mark) && (isColon || isHeader || !this.#isInQuery())) {
       const start = p + slashes + 1;
+      // What is encoded as often as the quotation mark at the start ends the string.
+      const markLevel = levels === null ? 0 : Math.max(level, levels[p + slashes]!);
       return this.#pushValue(
         start,
-        endOfString(from, levels, start, end, mark, slashes, level),
+        isHeader && nameQuote === 0 && slashes === 0 && markLevel === 0
+          ? endOfHeader(from, start, end, mark)
+          : endOfString(from, levels, start, end, mark, slashes, markLevel),
         name,
       );
     }
@@ -417,7 +425,7 @@ export class SecretFinder {
       return next;
     }
     if (isColon || (isHeader && !this.#isInQuery()))
-      return this.#pushValue(p, isHeader ? endOfLine(from, p, end) : this.#endOfWords(p), name);
+      return this.#pushValue(p, isHeader ? endOfHeader(from, p, end, 0) : this.#endOfWords(p), name);
     // Cookies hold semicolons, credentials slashes.
     const context = isHeader ? CONTEXT.header | (this.#context & CONTEXT.text) : this.#context;
     return this.#pushValue(p, endOfParameter(from, levels, p, end, level, context), name);
@@ -521,6 +529,10 @@ const MAX_PREFIX = 64;
 /** Does a parameter of a query stand behind the byte? */
 function isSeparator(c: number): boolean {
   return c === CHAR.question || c === CHAR.ampersand || c === CHAR.semicolon || c === CHAR.hash;
+}
+
+function isBlank(c: number): boolean {
+  return c === CHAR.space || c === 0x09;
 }
 
 function isBracket(c: number): boolean {
