@@ -1,5 +1,5 @@
 import { grown } from "../../records/attributes.ts";
-import { CHAR, isDigit } from "../ascii.ts";
+import { CHAR, isDigit, lower } from "../ascii.ts";
 import { BytePairs, PAIR } from "./byte-pairs.ts";
 import { CardNumber, isCardSeparator, mayHoldCard } from "./card-numbers.ts";
 import {
@@ -332,7 +332,8 @@ export class SecretFinder {
       quote = from[--nameEnd]!;
       for (; nameEnd > floor && from[nameEnd - 1] === CHAR.backslash; nameEnd--) slashes++;
     }
-    const name = this.#nameBefore(nameEnd, isColon);
+    let name = this.#nameBefore(nameEnd, isColon);
+    if (name < 0 && isColon && quote !== 0) name = this.#nameOfPair(nameEnd - VALUE.length);
     if (name < 0) return p + 1;
     const level = this.#levels === null ? 0 : this.#levels[p]!;
     return this.#redactValue(p + 1, name, level, isColon, isColon || isApart, quote, slashes);
@@ -358,6 +359,27 @@ export class SecretFinder {
       p--;
     }
     return -1;
+  }
+
+  /** Of the pair `"key":"Cookie","value":…`, whose second name begins at `start`, what the first member says that the value is; -1 for all else. */
+  #nameOfPair(start: number): number {
+    const from = this.text;
+    const floor = this.#floor;
+    if (start <= floor) return -1;
+    for (let i = 0; i < VALUE.length; i++) if (lower(from[start + i]!) !== VALUE[i]) return -1;
+    const before = (p: number, isPassed: (c: number) => boolean): number => {
+      while (p > floor && isPassed(from[p - 1]!)) p--;
+      return p;
+    };
+    const isSpace = (c: number): boolean => c <= CHAR.space;
+    const isMark = (c: number): boolean => isQuote(c) || c === CHAR.backslash;
+    const comma = before(before(start, isMark), isSpace) - 1;
+    if (comma < floor || from[comma] !== CHAR.comma) return -1;
+    const marks = before(comma, isSpace);
+    const end = before(marks, isMark);
+    return end === marks
+      ? -1
+      : this.#rules.names.find(from, floor, end, RULE.key | RULE.header);
   }
 
   #hasBlank(): boolean {
@@ -521,6 +543,8 @@ export class SecretFinder {
   }
 }
 
+/** The second name of a pair. */
+const VALUE = Buffer.from("value");
 /** Parts of a name such as `a[b][c]` that are looked at. */
 const MAX_PARTS = 8;
 /** Bytes of a longer name in front of the one that was found. */
