@@ -35,6 +35,9 @@ export class BodyReader {
   status: number = LINE.foreign;
   /** The first attribute of the expansion that stood in the body; as many as there are when none did. */
   bodyFrom = 0;
+  /** Where the line that was read stands in the expansion: in the body, or in what a member of it says without escapes. */
+  lineStart = 0;
+  lineEnd = 0;
   readonly #lines: readonly KnownLine[];
   /** For each byte that a line of some dialect begins with: ENDS of such lines. */
   readonly #firstBytes = new Uint8Array(256);
@@ -173,6 +176,8 @@ export class BodyReader {
 
   /** The reader that takes the whole line, else the first that takes a part. The one that took the last line is asked first: most lines are like the one before. */
   #tryLines(start: number, end: number, before: number, traits: ScopeTraits): Dialect | undefined {
+    this.lineStart = start;
+    this.lineEnd = end;
     const into = this.expansion;
     const first = into.bytes[start]!;
     const { length } = into;

@@ -30,7 +30,11 @@ interface Rank {
   readonly isOrdered: boolean;
 }
 
-function rankOf(dialects: readonly Dialect[], isOrdered: boolean, { isSecretName }: RowRedactor): Rank {
+function rankOf(
+  dialects: readonly Dialect[],
+  isOrdered: boolean,
+  { isSecretName }: RowRedactor,
+): Rank {
   return { dialects, bodies: new BodyReader(dialects, isOrdered, isSecretName), isOrdered };
 }
 
@@ -157,10 +161,11 @@ export class Normaliser {
 
   /** The body's line is of `dialect`; its fields stand in the expansion. */
   #claimLine(dialect: Dialect, traits: ScopeTraits): boolean {
-    const { expansion, bodyFrom } = this.#rank.bodies;
-    const { view } = expansion;
+    const { bodies } = this.#rank;
+    const { bodyFrom } = bodies;
+    const { view } = bodies.expansion;
     let shape = this.#shapes.find(view.buffer, view.attributes);
-    if (this.redactor.redactLine(expansion, bodyFrom, this.#planOf(shape).fieldsOf(dialect)))
+    if (this.redactor.redactLine(bodies, this.#planOf(shape).fieldsOf(dialect)))
       shape = this.#shapes.find(view.buffer, view.attributes);
     this.#read(view, shape, traits, dialect, bodyFrom);
     this.#mapColumns(dialect);

@@ -4,6 +4,7 @@ import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import type { ScopeColumns } from "../../records/scope-columns.ts";
 import type { SectionBuilder } from "../../records/section-builder.ts";
+import { ascii, startsWith } from "../ascii.ts";
 import type { Expansion } from "../expansion.ts";
 import { FIELD, IS_NUMERIC } from "../fields.ts";
 import { REMOVED } from "./replacement.ts";
@@ -15,7 +16,6 @@ import { CONTEXT } from "./value-end.ts";
 /** What was found out about the request and the client: no client may make that disappear by what it sends. Numbers and times are no secrets. */
 const FINDINGS: ReadonlySet<number> = new Set([
   FIELD.method,
-  FIELD.protocol,
   FIELD.response_flags,
   FIELD.response_flags_long,
   FIELD.response_code_details,
@@ -37,6 +37,9 @@ const FINDINGS: ReadonlySet<number> = new Set([
   FIELD.client_address,
 ]);
 
+/** With it a protocol is one; a client whose path has blanks writes anything else into its place. */
+const HTTP = ascii("HTTP");
+
 function mayBeSecret(field: number): boolean {
   return IS_NUMERIC[field] === 0 && !FINDINGS.has(field);
 }
@@ -54,6 +57,14 @@ const LOG_SCOPE = [
 ];
 const SPAN_SCOPE = ["ServiceName", "ResourceAttributes", "ScopeName", "ScopeVersion"];
 const SPAN_SCHEMA = ["ResourceSchemaUrl", "ScopeSchemaUrl", "ScopeAttributes"];
+
+/** A line whose fields have become attributes of the expansion that it stands in, from number `bodyFrom` on. */
+interface ReadLine {
+  readonly expansion: Expansion;
+  readonly bodyFrom: number;
+  readonly lineStart: number;
+  readonly lineEnd: number;
+}
 
 /** The columns that all records of a scope share, redacted, and what was redacted in them, by the kind of row that they go to. */
 export interface RedactedScope extends ScopeColumns {
@@ -119,17 +130,24 @@ export class RowRedactor {
 
   /**
    * A secret may hold a blank, and a line's reader makes two fields of it, of which the second is no secret by itself. So the line is looked through as a whole: what begins within a
-   * secret becomes `[redacted]`, unless it is a field that no client may make disappear; true when something may have. `from`: the first attribute of the line; `fields`: FIELD of each.
+   * secret becomes `[redacted]`, unless it is a field that no client may make disappear; true when something may have. `fields`: FIELD of each attribute.
    */
-  redactLine(into: Expansion, from: number, fields: Uint8Array): boolean {
+  redactLine(
+    { expansion: into, bodyFrom, lineStart, lineEnd }: ReadLine,
+    fields: Uint8Array,
+  ): boolean {
     const { finder } = this.#walk;
-    const { bodyStart, bodyEnd } = into.view;
-    if (!finder.find(into.bytes, viewOf(into.bytes), bodyStart, bodyEnd, CONTEXT.text))
+    if (!finder.find(into.bytes, viewOf(into.bytes), lineStart, lineEnd, CONTEXT.text))
       return false;
     const list = into.attributes;
     let mark = -1;
-    for (let i = from; i < list.count; i++) {
+    for (let i = bodyFrom; i < list.count; i++) {
       if (!mayBeSecret(fields[i]!)) continue;
+      if (
+        fields[i] === FIELD.protocol &&
+        startsWith(into.bytes, list.valueStart[i]!, list.valueEnd[i]!, HTTP)
+      )
+        continue;
       for (let hit = 0; hit < finder.count; hit++) {
         const start = finder.start[hit]!;
         const end = finder.end[hit]!;

@@ -377,9 +377,7 @@ export class SecretFinder {
     if (comma < floor || from[comma] !== CHAR.comma) return -1;
     const marks = before(comma, isSpace);
     const end = before(marks, isMark);
-    return end === marks
-      ? -1
-      : this.#rules.names.find(from, floor, end, RULE.key | RULE.header);
+    return end === marks ? -1 : this.#rules.names.find(from, floor, end, RULE.key | RULE.header);
   }
 
   #hasBlank(): boolean {
@@ -447,7 +445,11 @@ export class SecretFinder {
       return next;
     }
     if (isColon || (isHeader && !this.#isInQuery()))
-      return this.#pushValue(p, isHeader ? endOfHeader(from, p, end, 0) : this.#endOfWords(p), name);
+      return this.#pushValue(
+        p,
+        isHeader ? endOfHeader(from, p, end, 0) : this.#endOfWords(p),
+        name,
+      );
     // Cookies hold semicolons, credentials slashes.
     const context = isHeader ? CONTEXT.header | (this.#context & CONTEXT.text) : this.#context;
     return this.#pushValue(p, endOfParameter(from, levels, p, end, level, context), name);

@@ -70,7 +70,11 @@ export function endOfHeader(from: Uint8Array, start: number, end: number, quote:
       if (slashes > innerSlashes) continue;
       inner = 0;
       if (slashes === innerSlashes) continue;
-    } else if (from[before - 1] === CHAR.equals && before > start && !endsString(from, p + 1, end)) {
+    } else if (
+      from[before - 1] === CHAR.equals &&
+      before > start &&
+      !endsString(from, p + 1, end)
+    ) {
       inner = c;
       innerSlashes = slashes;
       continue;

@@ -54,7 +54,10 @@ t.test("values of parameters are redacted, whatever way the name is written", as
     ["token=abc&token=def", "token=[redacted]&token=[redacted]"],
     ["code=1#token=2", "code=[redacted]#token=[redacted]"],
     ["access_token=abc&refreshToken=def", "access_token=[redacted]&refreshToken=[redacted]"],
-    ["accesstoken=abc&csrfmiddlewaretoken=def", "accesstoken=[redacted]&csrfmiddlewaretoken=[redacted]"],
+    [
+      "accesstoken=abc&csrfmiddlewaretoken=def",
+      "accesstoken=[redacted]&csrfmiddlewaretoken=[redacted]",
+    ],
     ["clientsecret=abc&new_password2=def", "clientsecret=[redacted]&new_password2=[redacted]"],
     ["APIToken=abc&subscription-key=def", "APIToken=[redacted]&subscription-key=[redacted]"],
     ["X-Amz-Signature=abc&X-Amz-Date=2026", "X-Amz-Signature=[redacted]&X-Amz-Date=2026"],
@@ -185,7 +188,10 @@ t.test("credentials are known by their look", async (t) => {
     ["id AKIAIOSFODNN7EXAMPLE.", "id [redacted]."],
     ["-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nx", "[redacted]\nx"],
     ["-----BEGIN+PRIVATE+KEY-----%0Aabc%0A-----END+PRIVATE+KEY-----&x", "[redacted]&x"],
-    ["-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----", "[redacted]"],
+    [
+      "-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----",
+      "[redacted]",
+    ],
     ["got Bearer SECRETS", "got Bearer [redacted]"],
     ["mail Alice.Smith+x@shop.example, now", "mail [redacted], now"],
     ["to=alice%40shop.example&x=1", "to=[redacted]&x=1"],
