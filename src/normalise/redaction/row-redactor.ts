@@ -167,6 +167,11 @@ export class RowRedactor {
     return mark >= 0;
   }
 
+  /** A text that goes into a record of ours, with its secrets redacted; who was asked for stays. */
+  redactText(text: string): string {
+    return this.#walk.redactText(text, CONTEXT.text | CONTEXT.identity);
+  }
+
   /** Once for each scope. */
   redactScope(columns: ScopeColumns): RedactedScope {
     const walk = this.#walk;

@@ -1,5 +1,5 @@
 import { grown } from "../../records/attributes.ts";
-import { RowBuffer } from "../../records/row-buffer.ts";
+import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { CHAR, equalsText } from "../ascii.ts";
 import { endsWithIdName } from "./card-numbers.ts";
 import { pseudonym, REMOVED } from "./replacement.ts";
@@ -154,6 +154,22 @@ export class RowWalk {
     return value;
   }
 
+  /** A text by itself, with marks in the place of what is found in it. */
+  redactText(text: string, context: number): string {
+    const bytes = Buffer.from(text);
+    const { finder } = this;
+    if (!finder.find(bytes, viewOf(bytes), 0, bytes.length, context)) return text;
+    let redacted = "";
+    let copied = 0;
+    for (let i = 0; i < finder.count; i++) {
+      const mark = this.#mark(finder.text, finder.textStart[i]!, finder.textEnd[i]!);
+      const quote = finder.isBare[i] === 1 ? '"' : "";
+      redacted += `${bytes.toString("utf8", copied, finder.start[i])}${quote}${String(mark)}${quote}`;
+      copied = finder.end[i]!;
+    }
+    return redacted + bytes.toString("utf8", copied);
+  }
+
   /** Was something found that is to be replaced? */
   get hasFound(): boolean {
     return this.#count > 1;
@@ -251,7 +267,7 @@ export class RowWalk {
     this.#put(at, end, mark, mark.length);
   }
 
-  #mark(from: Uint8Array, start: number, end: number): Uint8Array {
+  #mark(from: Uint8Array, start: number, end: number): Buffer {
     return this.#key === undefined ? REMOVED : pseudonym(this.#key, from.subarray(start, end));
   }
 

@@ -371,7 +371,6 @@ export class SecretFinder {
       while (p > floor && isPassed(from[p - 1]!)) p--;
       return p;
     };
-    const isSpace = (c: number): boolean => c <= CHAR.space;
     const isMark = (c: number): boolean => isQuote(c) || c === CHAR.backslash;
     const comma = before(before(start, isMark), isSpace) - 1;
     if (comma < floor || from[comma] !== CHAR.comma) return -1;
@@ -410,8 +409,8 @@ export class SecretFinder {
     let p = behindSign;
     if (mayHaveBlanks) {
       // JSON may have line breaks here, and goes on behind them.
-      const isJson = nameQuote !== 0 && isColon;
-      while (p < end && (isBlank(from[p]!) || (isJson && from[p]! < CHAR.space))) p++;
+      const isPassed = nameQuote !== 0 && isColon ? isSpace : isBlank;
+      while (p < end && isPassed(from[p]!)) p++;
     }
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
@@ -559,6 +558,10 @@ function isSeparator(c: number): boolean {
 
 function isBlank(c: number): boolean {
   return c === CHAR.space || c === 0x09;
+}
+
+function isSpace(c: number): boolean {
+  return c <= CHAR.space;
 }
 
 function isBracket(c: number): boolean {

@@ -476,3 +476,15 @@ t.test("a line that a collector wrapped in JSON is looked through as a whole", a
     MARK,
   );
 });
+
+t.test("a text of ours loses its secrets and keeps who it speaks of", async (t) => {
+  const { redactor } = new Normaliser({ redact: {} });
+  for (const [text, expected] of [
+    ['{"path":"/x?token=abc&a=1"}', '{"path":"/x?token=[redacted]&a=1"}'],
+    ['{"password":12345,"a":1}', '{"password":"[redacted]","a":1}'],
+    ["müller: /x?token=äöü", "müller: /x?token=[redacted]"],
+    ['{"principal":"alice@shop.example"}', '{"principal":"alice@shop.example"}'],
+    ["", ""],
+  ] as const)
+    t.equal(redactor.redactText(text), expected);
+});
