@@ -44,6 +44,7 @@ function mayBeSecret(field: number): boolean {
   return IS_NUMERIC[field] === 0 && !FINDINGS.has(field);
 }
 
+const STAR = 0x2a;
 /** The entry of Redactions that says that there are others. */
 const MORE = Buffer.from("more");
 
@@ -170,6 +171,15 @@ export class RowRedactor {
   /** A text that goes into a record of ours, with its secrets redacted; who was asked for stays. */
   redactText(text: string): string {
     return this.#walk.redactText(text, CONTEXT.text | CONTEXT.identity);
+  }
+
+  /** A copy of a text with stars in the place of its secrets: all else stands where it stood. */
+  blot(text: Uint8Array): Uint8Array {
+    const copy = new Uint8Array(text);
+    const { finder } = this.#walk;
+    if (finder.find(text, viewOf(text), 0, text.length, CONTEXT.text))
+      for (let i = 0; i < finder.count; i++) copy.fill(STAR, finder.start[i], finder.end[i]);
+    return copy;
   }
 
   /** Once for each scope. */
