@@ -130,6 +130,18 @@ t.test(
   },
 );
 
+t.test("a secret of which the format itself says the name is redacted", async (t) => {
+  const columns = ofBody(
+    normaliserOf(
+      t,
+      "name: shop_keys\nline: '%START_TIME% %REQ(:METHOD)% token=%t% cookie=%c% %RESPONSE_CODE%'",
+    ),
+    "2026-11-22T20:20:28.123Z GET token=s3cr3t cookie=a=s3cr3t 200",
+  );
+  t.match(columns, { Dialect: "shop_keys", Method: "GET", StatusCode: 200 });
+  t.notMatch(JSON.stringify(columns), "s3cr3t");
+});
+
 t.test("a line that can be read in two ways is read in part, and kept", async (t) => {
   const columns = ofBody(
     normaliserOf(t, TEXT),

@@ -157,7 +157,7 @@ export class RowRedactor {
           list.keyStart[i] = mark;
           list.keyEnd[i] = mark + REMOVED.length;
         }
-        // The word in front of credentials is what tells them.
+        // What stands in front is what tells it: a field that begins with the secret does not.
         const isSplit = list.valueStart[i]! > start || finder.needsWordBefore(hit);
         if (isSplit && list.valueStart[i]! >= start && list.valueStart[i]! < end) {
           list.valueStart[i] = mark;

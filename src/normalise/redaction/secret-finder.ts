@@ -24,6 +24,7 @@ import {
   endOfScalar,
   endOfString,
   endOfWord,
+  endsString,
   isQuote,
 } from "./value-end.ts";
 
@@ -81,6 +82,8 @@ export class SecretFinder {
   readonly #signsWithDigits: Uint8Array;
   readonly #nameEnds: Uint8Array;
   readonly #patternStarts = new Uint8Array(256);
+  /** Numbers of what is known by its look alone. */
+  readonly #looks: ReadonlySet<number>;
   readonly #pairs: Uint8Array;
   readonly #decoded = new DecodedText();
   readonly #card = new CardNumber();
@@ -99,6 +102,8 @@ export class SecretFinder {
       if (rules.patterns.some(({ pattern }) => pattern.startsWith(c))) this.#patternStarts[c] = 1;
     for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) signs[c] = SIGN.pattern;
     const { detect } = rules;
+    const { basic: _, bearer: __, ...looks } = detect;
+    this.#looks = new Set([...Object.values(looks), ...rules.patterns.map(({ name }) => name)]);
     signs[CHAR.equals] = SIGN.equals;
     signs[CHAR.colon] = SIGN.colon;
     signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
@@ -270,10 +275,9 @@ export class SecretFinder {
     }
   }
 
-  /** Was the range known by the word in front of it, `Bearer` or `Basic`? */
+  /** Was the range known by what stands in front of it, a name or the word `Bearer` or `Basic`? */
   needsWordBefore(i: number): boolean {
-    const { basic, bearer } = this.#rules.detect;
-    return this.name[i] === basic || this.name[i] === bearer;
+    return !this.#looks.has(this.name[i]!);
   }
 
   /** Forgets what was found under this number. */
@@ -416,8 +420,11 @@ export class SecretFinder {
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
     const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
-    // In a query the quotation mark may be the end of the string around it; but a cookie in quotation marks has blanks.
-    if (isQuote(mark) && (isColon || isHeader || !this.#isInQuery())) {
+    // In a query the quotation mark may be the end of the string around it.
+    if (
+      isQuote(mark) &&
+      (isColon || isHeader || !this.#isInQuery() || !endsString(from, p + slashes + 1, end))
+    ) {
       const start = p + slashes + 1;
       // What is encoded as often as the quotation mark at the start ends the string.
       const markLevel = levels === null ? 0 : Math.max(level, levels[p + slashes]!);

@@ -170,7 +170,7 @@ function nameFollows(from: Uint8Array, start: number, end: number): boolean {
 }
 
 /** Does a quotation mark in front of `p` end a string? */
-function endsString(from: Uint8Array, p: number, end: number): boolean {
+export function endsString(from: Uint8Array, p: number, end: number): boolean {
   if (p >= end) return true;
   const c = from[p]!;
   return c <= CHAR.space || c === CHAR.comma || c === CHAR.backslash || closes(c);

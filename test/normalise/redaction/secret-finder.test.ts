@@ -141,6 +141,7 @@ t.test("in a text, names are found with their values, however they are written",
     ],
     ['["authorization: abc", "host: x"]', '["authorization: [redacted]", "host: x"]'],
     ['{\n "password":\n "abc",\n "b": 1}', '{\n "password":\n "[redacted]",\n "b": 1}'],
+    ['GET /x?password="a b" HTTP/1.1', 'GET /x?password="[redacted]" HTTP/1.1'],
     ["password\t:\tabc", "password\t:\t[redacted]"],
     [
       '[{"key":"Cookie","value":"abc"},{"name": "x-api-key", "value": ["abc"]},{"key":"a","value":"b"}]',
