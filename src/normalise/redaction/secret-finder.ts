@@ -423,7 +423,10 @@ export class SecretFinder {
     // In a query the quotation mark may be the end of the string around it.
     if (
       isQuote(mark) &&
-      (isColon || isHeader || !this.#isInQuery() || !endsString(from, p + slashes + 1, end))
+      (isColon ||
+        isHeader ||
+        !this.#isInQuery() ||
+        ((this.#context & CONTEXT.text) !== 0 && !endsString(from, p + slashes + 1, end)))
     ) {
       const start = p + slashes + 1;
       // What is encoded as often as the quotation mark at the start ends the string.
