@@ -107,7 +107,10 @@ export class Explainer {
     readLogRecord(cursor, 0, bytes.length, view, new ValueRange());
     const traits = normaliser.scope(scope);
     if (!normaliser.recognise(view, this.#shapes.find(bytes, view.attributes), traits))
-      return { dialect: null, near: findNearest(view, traits, this.#dialects) };
+      return {
+        dialect: null,
+        near: findNearest(view, traits, this.#dialects, normaliser.redactor),
+      };
     return {
       dialect: normaliser.dialectName!,
       record: this.#recordOf(scope),

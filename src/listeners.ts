@@ -56,6 +56,8 @@ export interface ServedParts {
   readonly storeWatch: StoreWatch;
   readonly scheduled: ScheduledVerification;
   readonly retention: RunningRetention;
+  /** Takes the secrets out of a text. */
+  readonly redactText: (text: string) => string;
 }
 
 /** Requests under way get this long to end. */
@@ -73,7 +75,7 @@ export async function openListeners(
 ): Promise<Ports> {
   const { config, tokens, logger, startedAtMs, logId, store, metrics, totals, clock } = parts;
   const { sealer, sealWatch, journal, deduplication, pipeline, ledger, correlator } = parts;
-  const { writer, storeWatch, scheduled, retention } = parts;
+  const { writer, storeWatch, scheduled, retention, redactText } = parts;
   const { directory, max_size: maxJournalBytes } = config.storage;
   const { correlate, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
@@ -125,8 +127,9 @@ export async function openListeners(
         proveMany: (indexes) => sealer.proveMany(indexes),
         read: (path) => sealer.read(path),
       },
-      recordRead: async (detail) => {
+      recordRead: async ({ parameters = "", ...others }) => {
         const now = nowNanos();
+        const detail = { ...others, parameters: redactText(parameters) };
         await pipeline.seal(
           [controlSection(logId, [{ timestampNs: now, controlKind: "records_read", detail }])],
           now,

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import type { Config } from "./config/options.ts";
 import { MeshproofError } from "./core/errors.ts";
 import { Pattern, PatternError } from "./normalise/redaction/patterns.ts";
-import { MIN_PSEUDONYM_KEY, pseudonym, SPELLING } from "./normalise/redaction/replacement.ts";
+import { MIN_PSEUDONYM_KEY, pseudonym } from "./normalise/redaction/replacement.ts";
 import { REDACTABLE_COLUMNS } from "./normalise/redaction/row-plan.ts";
 import { isDefaultName, type RedactOptions } from "./normalise/redaction/rules.ts";
 import { readSecret } from "./store-connection.ts";
@@ -38,9 +38,6 @@ export function redactOptions(config: Config): RedactOptions {
   };
 }
 
-const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
-const CARD = /^\d(?:[ -]?\d){12,18}$/;
-
 /**
  * What records have in the place of `value` where it was redacted.
  * Throws: CONFIG_INVALID when values are removed.
@@ -49,12 +46,7 @@ export function pseudonymOf(config: Config, value: string): string {
   const { pseudonymKey: key } = redactOptions(config);
   if (key === undefined)
     fail("mode", "expected pseudonym, got remove: nothing in the records stands for a value");
-  const spelling = EMAIL.test(value)
-    ? SPELLING.lowerCase
-    : CARD.test(value)
-      ? SPELLING.digits
-      : SPELLING.asIs;
-  return pseudonym(key, Buffer.from(value), spelling).toString();
+  return pseudonym(key, Buffer.from(value)).toString();
 }
 
 function checkPattern(pattern: string, i: number): void {

@@ -453,6 +453,7 @@ async function build(
       storeWatch,
       scheduled,
       retention: retentionJob,
+      redactText: (text) => normaliser.redactor.redactText(text),
     },
     closers,
   );

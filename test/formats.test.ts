@@ -100,6 +100,48 @@ t.test(
   },
 );
 
+t.test(
+  "between tabs, bars, commas and semicolons fields may have blanks, or be empty",
+  async (t) => {
+    for (const separator of ["\t", "|", ",", "; "]) {
+      const format = [
+        "%START_TIME%",
+        "%REQ(:METHOD)%",
+        "%REQ(USER-AGENT)%",
+        "%X%",
+        "%RESPONSE_CODE%",
+        "%Y%",
+      ];
+      const line = ["2026-11-22T20:20:28.123Z", "GET", "shop web 1.4", "", "200", "a b"];
+      const normaliser = normaliserOf(
+        t,
+        `name: shop_table\nline: ${JSON.stringify(format.join(separator))}`,
+      );
+      t.match(ofBody(normaliser, line.join(separator)), {
+        Method: "GET",
+        UserAgent: "shop web 1.4",
+        StatusCode: 200,
+        LogAttributes: [["Y", "a b"]],
+        ParseStatus: "full",
+      });
+      line[2] = `shop${separator}web`;
+      t.match(ofBody(normaliser, line.join(separator)), { StatusCode: 200, Method: "GET" });
+    }
+  },
+);
+
+t.test("a secret of which the format itself says the name is redacted", async (t) => {
+  const columns = ofBody(
+    normaliserOf(
+      t,
+      "name: shop_keys\nline: '%START_TIME% %REQ(:METHOD)% token=%t% cookie=%c% %RESPONSE_CODE%'",
+    ),
+    "2026-11-22T20:20:28.123Z GET token=s3cr3t cookie=a=s3cr3t 200",
+  );
+  t.match(columns, { Dialect: "shop_keys", Method: "GET", StatusCode: 200 });
+  t.notMatch(JSON.stringify(columns), "s3cr3t");
+});
+
 t.test("a line that can be read in two ways is read in part, and kept", async (t) => {
   const columns = ofBody(
     normaliserOf(t, TEXT),
@@ -356,6 +398,12 @@ t.test("whatever is wrong with a format is said with its place", async (t) => {
   );
   t.same(at("name: a\nwhen: [a]\nkeys: { a: Path }\ndecisions: { denied: [A] }"), [
     "7:18: formats[0].decisions: expected a key that fills Decision beside it",
+  ]);
+  t.same(at("name: a\nline: '%time% %verb%'\nkeys: { time: Timestmp, verb: Method }"), [
+    '6:21: formats[0].keys.time: expected a column of access_records or a field, got "Timestmp"; did you mean Timestamp?',
+  ]);
+  t.same(at("name: a\nline: '%START_TIM% %REQ(:METHOD)%'"), [
+    "5:13: formats[0].line: expected at least 2 fields that fill columns, got 1: other lines would be read too; %START_TIM% without a column",
   ]);
   t.match(problems(t, "x"), ['4:7: formats[0]: expected a map of options, got "x"']);
   t.match(problems(t, "name: a\nwhen: 7"), [/^5:13: formats\[0\]\.when: expected a list of keys/]);

@@ -188,6 +188,7 @@ t.test("what was sent is read, proven and recorded as read", { skip }, async (t)
     async (t) => {
       t.equal((await get("access-records", "sender")).status, 403);
       t.equal((await get("access-records?limit=0")).status, 400);
+      t.equal((await get("access-records?path=/x%3Ftoken%3Ds3cr3t&limit=1", "reader")).status, 200);
       const expected = reads;
       const read = "FROM control_records WHERE ControlKind = 'records_read'";
       t.equal(await waitForCount(server, `SELECT count() ${read}`, expected), expected);
@@ -203,6 +204,9 @@ t.test("what was sent is read, proven and recorded as read", { skip }, async (t)
         parameters: '{"limit":"25"}',
         rows: "25",
       });
+      const asked = rows.map(({ Detail }) => Detail["parameters"]).join();
+      t.match(asked, '"path":"/x?token=[redacted]"');
+      t.notMatch(asked, "s3cr3t");
       const failed = rows.filter(({ Detail }) => Detail["error"] !== undefined);
       t.strictSame(
         failed.map(({ Detail }) => [Detail["query"], Detail["error"], Detail["rows"]]),

@@ -154,7 +154,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       authorise(request.caller, access.roles);
     }
     if (!request.is404) return;
-    const path = request.url.split("?", 1)[0] as string;
+    const path = pathOf(request);
     const allowed = methods.of(path);
     if (allowed.length === 0)
       throw new MeshproofError(
@@ -173,12 +173,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const { status, retryAfter } = answerTo(error);
     if (ERRORS[error.code].http !== status || (error !== thrown && status === 503))
       logger.error(
-        { err: thrown, method: request.method, url: request.url },
+        { err: thrown, method: request.method, path: pathOf(request) },
         "a request failed unexpectedly",
       );
     else
       logger.debug(
-        { code: error.code, reason: error.message, method: request.method, url: request.url },
+        {
+          code: error.code,
+          reason: withoutValues(error.message),
+          method: request.method,
+          path: pathOf(request),
+        },
         "a request was refused",
       );
     options.onRefused?.(error, request);
@@ -290,6 +295,16 @@ function answerTo(error: MeshproofError): { status: number; retryAfter: number |
     status,
     retryAfter: Math.max(1, Math.ceil(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS[status])),
   };
+}
+
+/** Without the query, which may hold a secret. */
+function pathOf({ url }: FastifyRequest): string {
+  return url.split("?", 1)[0]!;
+}
+
+/** An error's message for our log, without what came: a client's value may be a secret, which the client knows and our log must not. */
+function withoutValues(message: string): string {
+  return message.split(", got ", 1)[0]!;
 }
 
 /** A path for a message: an answer does not repeat whatever a client sends. */

@@ -47,11 +47,14 @@ interface KnownLine {
 
 /** Turns what stands in the body of a record, and in attributes that are lists, into attributes of their own. */
 export class BodyReader {
-  readonly expansion = new Expansion();
+  readonly expansion: Expansion;
   /** One of LINE: how the last body could be read. */
   status: number = LINE.foreign;
   /** The first attribute of the expansion that stood in the body; as many as there are when none did. */
   bodyFrom = 0;
+  /** Where the line that was read stands in the expansion: in the body, or in what a member of it says without escapes. */
+  lineStart = 0;
+  lineEnd = 0;
   readonly #lines: readonly KnownLine[];
   /** For each byte that a line of some dialect begins with: ENDS of such lines. */
   readonly #firstBytes = new Uint8Array(256);
@@ -68,7 +71,12 @@ export class BodyReader {
   #prefixEnd = 0;
 
   /** `isOrdered`: of two readers that take the whole line the first counts, whichever took the one before. */
-  constructor(dialects: readonly Dialect[], isOrdered = false) {
+  constructor(
+    dialects: readonly Dialect[],
+    isOrdered = false,
+    isSecretName?: Expansion["isSecretName"],
+  ) {
+    this.expansion = new Expansion(isSecretName);
     this.#isOrdered = isOrdered;
     this.#lines = dialects.flatMap((dialect) =>
       (dialect.lines ?? []).map((reader) => ({ dialect, reader })),
@@ -187,6 +195,8 @@ export class BodyReader {
 
   /** The reader that takes the whole line, else the first that takes a part. The one that took the last line is asked first: most lines are like the one before. */
   #tryLines(start: number, end: number, before: number, traits: ScopeTraits): Dialect | undefined {
+    this.lineStart = start;
+    this.lineEnd = end;
     const into = this.expansion;
     const first = into.bytes[start]!;
     const { length } = into;
@@ -221,7 +231,10 @@ export class BodyReader {
     let isComplete = true;
     for (let i = 0; i < list.count; i++) {
       const type = list.valueType[i]!;
-      if (!isListed(buffer, type, list.valueStart[i]!, list.valueEnd[i]!)) {
+      if (
+        !isListed(buffer, type, list.valueStart[i]!, list.valueEnd[i]!) ||
+        into.isSecretName(buffer, list.keyStart[i]!, list.keyEnd[i]!)
+      ) {
         into.copyAttribute(buffer, list, i);
         continue;
       }

@@ -7,7 +7,7 @@ const INITIAL_BYTES = 16 * 1024;
 const MAX_KEPT_BYTES = 1024 * 1024;
 const TRACE_ID_BYTES = 16;
 const EIGHT_BYTES = 8;
-const DOT_KEY = ascii(".key");
+const DOT_KEYS = [ascii(".key"), ascii(".name")] as const;
 const DOT_VALUE = ascii(".value");
 /** Longest dotted name; what would get a longer one stays in Body. Without it, a long name repeated for each member would grow a small text into a large one. */
 export const MAX_NAME_BYTES = 256;
@@ -20,8 +20,14 @@ export const MAX_NAME_BYTES = 256;
  */
 export class Expansion {
   readonly view = new LogView();
+  /** Is the value under the name [start, end) of `from` a secret? Then a list or object stays one value, so that all of it is redacted by its name. */
+  readonly isSecretName: (from: Uint8Array, start: number, end: number) => boolean;
   #bytes = new Uint8Array(INITIAL_BYTES);
   #length = 0;
+
+  constructor(isSecretName: Expansion["isSecretName"] = () => false) {
+    this.isSecretName = isSecretName;
+  }
 
   /** The buffer. Another one after an `append` that had no room; positions stay. */
   get bytes(): Uint8Array {
@@ -68,16 +74,18 @@ export class Expansion {
   }
 
   /**
-   * An item of an array that is a pair, `{"key": "X-Request-Id", "value": "…"}` in either order, becomes one attribute under the key, so that its name says what
+   * An item of an array that is a pair, `{"key": "X-Request-Id", "value": "…"}` in either order, or with `name`, becomes one attribute under the key, so that its name says what
    * it holds. The item's attributes are those from `first` on, under names of `itemLength` bytes that begin with [prefix, prefixEnd).
    */
   foldPair(first: number, itemLength: number, prefix: number, prefixEnd: number): void {
     const list = this.attributes;
     if (list.count !== first + 2) return;
-    const key = this.#endsWith(first, itemLength, DOT_KEY) ? first : first + 1;
+    const isKey = (i: number): boolean =>
+      DOT_KEYS.some((ending) => this.#endsWith(i, itemLength, ending));
+    const key = isKey(first) ? first : first + 1;
     const value = key === first ? first + 1 : first;
     if (
-      !this.#endsWith(key, itemLength, DOT_KEY) ||
+      !isKey(key) ||
       !this.#endsWith(value, itemLength, DOT_VALUE) ||
       list.valueType[key] !== VALUE_TYPES.string
     )

@@ -3,7 +3,10 @@ import { findKey } from "./attribute-keys.ts";
 import { FIELD, FIELD_NAMES, type FieldName, IS_NUMERIC } from "./fields.ts";
 import { type FieldClass, fieldPart, type Part } from "./line-part.ts";
 
-/** Classes of fields that are not free text of a client; others are free in quotation marks and words without. */
+/** Where one of these separates fields, a blank does not: tables with tabs, bars, commas, semicolons. */
+const SEPARATORS = "\t|,;";
+
+/** Classes of fields that are not free text of a client; others are free in quotation marks and between SEPARATORS, and words without. */
 const CLASS_OF: Partial<Record<FieldName, FieldClass>> = {
   start_time: "time",
   end_time: "time",
@@ -101,11 +104,12 @@ export function parseFormat(
       );
     }
     const isQuoted = text.endsWith('"') && trimmed[end + 1] === '"';
+    const isSeparated = SEPARATORS.includes(trimmed[end + 1] ?? text[0] ?? " ");
     const isBracketed = text.endsWith("[") && trimmed[end + 1] === "]";
     flush();
     const fieldClass = Object.hasOwn(classes, name)
       ? classes[name]!
-      : classOf(fieldOf(name, own), isQuoted);
+      : classOf(fieldOf(name, own), isQuoted || isSeparated);
     const maySayNothing = isQuoted || (isBracketed && fieldClass === "text");
     parts.push(fieldPart(fields.length, fieldClass, maySayNothing));
     fields.push({ name, at: p });
@@ -145,12 +149,13 @@ export function fieldOf(
   return known === undefined ? undefined : (FIELD_NAMES[known.field] as FieldName);
 }
 
-function classOf(field: FieldName | undefined, isQuoted: boolean): FieldClass {
+function classOf(field: FieldName | undefined, mayHaveBlanks: boolean): FieldClass {
   const own = field === undefined ? undefined : CLASS_OF[field];
-  if (own === "free" && !isQuoted && field !== "path" && field !== "original_path") return "word";
+  if (own === "free" && !mayHaveBlanks && field !== "path" && field !== "original_path")
+    return "word";
   if (own !== undefined) return own;
   if (field !== undefined && IS_NUMERIC[FIELD[field]] === 1) return "number";
-  return isQuoted ? "free" : "nested";
+  return mayHaveBlanks ? "free" : "nested";
 }
 
 /**

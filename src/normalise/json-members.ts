@@ -118,7 +118,8 @@ export class JsonMembers {
     }
     const isNested =
       depth < MAX_NESTING &&
-      (first === CHAR.braceOpen || (first === CHAR.bracketOpen && this.#holdsNested(at)));
+      (first === CHAR.braceOpen || (first === CHAR.bracketOpen && this.#holdsNested(at))) &&
+      !into.isSecretName(into.bytes, name, nameEnd);
     if (isNested) {
       const before = into.attributes.count;
       const isRead =

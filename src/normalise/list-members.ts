@@ -91,7 +91,8 @@ export class ListMembers {
     const isNested =
       depth < MAX_NESTING &&
       start < end &&
-      (type === kvlist || (type === array && this.#holdsNested(start, end)));
+      (type === kvlist || (type === array && this.#holdsNested(start, end))) &&
+      !into.isSecretName(into.bytes, name, nameEnd);
     if (isNested) return this.#readList(type, name, nameEnd, start, end, depth + 1);
     into.attributes.push(name, nameEnd, type, start, end);
     return true;

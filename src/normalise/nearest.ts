@@ -8,6 +8,7 @@ import type { Dialect } from "./dialect.ts";
 import { FIELD_NAMES, type FieldName } from "./fields.ts";
 import { LineFormat } from "./line-format.ts";
 import { followLine, type LineProgress } from "./line-progress.ts";
+import type { RowRedactor } from "./redaction/row-redactor.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
 /** Why no dialect claimed a record, as far as it can be told. */
@@ -39,9 +40,11 @@ export function findNearest(
   record: LogView,
   traits: ScopeTraits,
   dialects: readonly Dialect[],
+  redactor: RowRedactor,
 ): Near {
   const bodies = new BodyReader(dialects);
-  const lines = record.bodyType === VALUE_TYPES.string ? followLines(record, bodies, dialects) : [];
+  const lines =
+    record.bodyType === VALUE_TYPES.string ? followLines(record, bodies, dialects, redactor) : [];
   let view = record;
   if (bodies.expand(record)) {
     bodies.readWrapped(traits);
@@ -79,9 +82,11 @@ function followLines(
   record: LogView,
   bodies: BodyReader,
   dialects: readonly Dialect[],
+  redactor: RowRedactor,
 ): Near["lines"] {
   const { start, end } = bodies.lineIn(record);
   if (start === end || end - start > MAX_FOLLOWED_BYTES) return [];
+  const shown = redactor.blot(record.buffer.subarray(start, end));
   return dialects
     .flatMap(({ name, lines = [] }) =>
       lines
@@ -92,7 +97,7 @@ function followLines(
             ...progress,
             dialect: name,
             position: progress.position - start,
-            got: excerpt(record.buffer, progress.position, end),
+            got: excerpt(shown, progress.position - start),
           };
         }),
     )
@@ -102,10 +107,10 @@ function followLines(
     .slice(0, MAX_NAMED);
 }
 
-function excerpt(from: Uint8Array, start: number, end: number): string {
-  if (start >= end) return "the end of the line";
-  const text = Buffer.from(from.subarray(start, Math.min(end, start + MAX_EXCERPT)));
-  return JSON.stringify(text.toString("utf8")) + (end - start > MAX_EXCERPT ? "…" : "");
+function excerpt(line: Uint8Array, start: number): string {
+  if (start >= line.length) return "the end of the line";
+  const text = Buffer.from(line.subarray(start, start + MAX_EXCERPT));
+  return JSON.stringify(text.toString("utf8")) + (line.length - start > MAX_EXCERPT ? "…" : "");
 }
 
 function keysOf({ buffer, attributes: list }: LogView): string[] {

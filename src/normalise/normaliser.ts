@@ -30,8 +30,12 @@ interface Rank {
   readonly isOrdered: boolean;
 }
 
-function rankOf(dialects: readonly Dialect[], isOrdered: boolean): Rank {
-  return { dialects, bodies: new BodyReader(dialects, isOrdered), isOrdered };
+function rankOf(
+  dialects: readonly Dialect[],
+  isOrdered: boolean,
+  { isSecretName }: RowRedactor,
+): Rank {
+  return { dialects, bodies: new BodyReader(dialects, isOrdered, isSecretName), isOrdered };
 }
 
 export interface NormaliserOptions {
@@ -73,8 +77,9 @@ export class Normaliser {
     this.#reading = new Reading(this.draft);
     const { formats = [], dialects = DIALECTS } = options;
     this.#dialects = [...formats, ...dialects];
-    this.#rank = rankOf(dialects, false);
-    this.#ranks = formats.length === 0 ? [this.#rank] : [rankOf(formats, true), this.#rank];
+    this.#rank = rankOf(dialects, false, this.redactor);
+    this.#ranks =
+      formats.length === 0 ? [this.#rank] : [rankOf(formats, true, this.redactor), this.#rank];
     this.#names = new Map(
       this.#dialects.map((dialect) => [dialect, this.draft.constant(dialect.name)]),
     );
@@ -156,10 +161,11 @@ export class Normaliser {
 
   /** The body's line is of `dialect`; its fields stand in the expansion. */
   #claimLine(dialect: Dialect, traits: ScopeTraits): boolean {
-    const { expansion, bodyFrom } = this.#rank.bodies;
-    const { view } = expansion;
+    const { bodies } = this.#rank;
+    const { bodyFrom } = bodies;
+    const { view } = bodies.expansion;
     let shape = this.#shapes.find(view.buffer, view.attributes);
-    if (this.redactor.redactLine(expansion, bodyFrom, this.#planOf(shape).fieldsOf(dialect)))
+    if (this.redactor.redactLine(bodies, this.#planOf(shape).fieldsOf(dialect)))
       shape = this.#shapes.find(view.buffer, view.attributes);
     this.#read(view, shape, traits, dialect, bodyFrom);
     this.#mapColumns(dialect);

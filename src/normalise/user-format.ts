@@ -12,7 +12,7 @@ import {
 import { decide, mapDecision, NO_ENGINE } from "./decision.ts";
 import type { Dialect } from "./dialect.ts";
 import { FIELD, FIELD_NAMES, type FieldName } from "./fields.ts";
-import { LineFormatError } from "./format-string.ts";
+import { fieldName, LineFormatError } from "./format-string.ts";
 import { LineFormat } from "./line-format.ts";
 import { readDuration } from "./numbers.ts";
 import type { Reading } from "./reading.ts";
@@ -216,8 +216,11 @@ function readLine(
 ): LineFormat | undefined {
   try {
     const format = new LineFormat(line, { keys: fields });
+    // A name whose column is wrong is none of `fields`, and so goes by the name that we know it by.
+    const isInLine = (key: string): boolean =>
+      format.names.includes(Object.hasOwn(fields, key) ? key : fieldName(key));
     for (const key of Object.keys(keys))
-      if (!format.names.includes(key))
+      if (!isInLine(key))
         problems.push({
           path: ["keys", key],
           atKey: true,
@@ -225,16 +228,17 @@ function readLine(
           word: key,
           candidates: format.names,
         });
-    const meant = new Set(
-      format.names.map((name) =>
-        Object.hasOwn(fields, name) ? FIELD[fields[name]!] : findKey(name)?.field,
-      ),
-    );
-    meant.delete(undefined);
+    const meant = new Set<number>();
+    const unknown: string[] = [];
+    for (const name of format.names) {
+      const field = Object.hasOwn(fields, name) ? FIELD[fields[name]!] : findKey(name)?.field;
+      if (field === undefined) unknown.push(`%${name}%`);
+      else meant.add(field);
+    }
     if (meant.size < MIN_LINE_FIELDS)
       problems.push({
         path: ["line"],
-        message: `expected at least ${MIN_LINE_FIELDS} fields that fill columns, got ${meant.size}: other lines would be read too`,
+        message: `expected at least ${MIN_LINE_FIELDS} fields that fill columns, got ${meant.size}: other lines would be read too${unknown.length === 0 ? "" : `; ${unknown.join(", ")} without a column`}`,
       });
     return format;
   } catch (error) {

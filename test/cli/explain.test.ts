@@ -301,6 +301,10 @@ t.test("what no dialect claims is shown with what it looks like", async (t) => {
     out,
     /like a line of istio_text for \d+ of 24 fields; character \d+: expected .+, got "denied/,
   );
+  const secret = '[2026-11-22T20:20:28.123Z] "GET /x HTTP/1.1" password=s3cr3t and so on';
+  const { out: starred } = await explain(t, secret);
+  t.match(starred, 'got "password=****** and so o"…');
+  t.notMatch(starred, "s3cr3t");
   t.match(
     out,
     "keys that usually mean a column: connection.id (ConnectionId), uri (Path), time (Timestamp)\n",

@@ -389,3 +389,23 @@ t.test(
     }
   },
 );
+
+t.test("our log says why a request was refused, and not what it held", async (t) => {
+  const lines: string[] = [];
+  const note = (fields: object, message: string): void =>
+    void lines.push(JSON.stringify({ ...fields, message }));
+  const { port } = await start(
+    t,
+    { logger: { debug: note, info: note, warn: note, error: note } },
+    (routes) =>
+      routes.get("/x", async () => {
+        throw new MeshproofError("BAD_REQUEST", 'limit: expected a number, got "s3cr3t"');
+      }),
+  );
+  const answer = await exchange(port, requestBytes("GET", "/x?token=s3cr3t"));
+  t.match(String(answer?.body), /s3cr3t/, "the sender is told");
+  await exchange(port, requestBytes("GET", "/y?token=s3cr3t"));
+  t.equal(lines.length, 2);
+  t.match(lines[0], /"reason":"limit: expected a number","method":"GET","path":"\/x"/);
+  t.notMatch(lines.join("\n"), /s3cr3t/);
+});

@@ -12,9 +12,9 @@ const MIN_JWT_HEADER = 10;
 const MIN_JWT_CLAIMS = 4;
 const MIN_BASIC = 4;
 const MAX_BASIC = 4096;
-/** A word behind "Bearer" is a token when it is this long, or holds a digit and is at least so long. */
+/** A word behind "Bearer" is a token when it is this long, or is at least so long and holds what words do not: a digit, or a capital behind the first letter. */
 const MIN_TOKEN = 20;
-const MIN_TOKEN_WITH_DIGIT = 6;
+const MIN_ODD_TOKEN = 6;
 const AWS_PREFIXES = [Buffer.from("AKIA"), Buffer.from("ASIA")] as const;
 const AWS_KEY_DIGITS = 16;
 
@@ -66,18 +66,23 @@ export function startOfCredentials(from: Uint8Array, p: number, end: number): nu
   if (end - p <= word.length + 1) return -1;
   for (let i = 0; i < word.length; i++) if (lower(from[p + i]!) !== word[i]) return -1;
   let q = p + word.length;
-  if (from[q] !== CHAR.space && from[q] !== CHAR.plus) return -1;
-  while (q < end && from[q] === CHAR.space) q++;
+  if (!isBlank(from[q]!) && from[q] !== CHAR.plus) return -1;
+  while (q < end && isBlank(from[q]!)) q++;
   return from[q] === CHAR.plus ? q + 1 : q;
+}
+
+function isBlank(c: number): boolean {
+  return c === CHAR.space || c === 0x09;
 }
 
 /** The end of what stands behind `Bearer ` at `p`, when it is a token and not a word of a sentence. */
 export function endOfBearer(from: Uint8Array, p: number, end: number): number {
   let q = endOfRun(from, p, end, KIND.token);
   const length = q - p;
-  let hasDigit = false;
-  for (let i = p; i < q && !hasDigit; i++) hasDigit = isDigit(from[i]!);
-  if (length < (hasDigit ? MIN_TOKEN_WITH_DIGIT : MIN_TOKEN)) return -1;
+  let isOdd = isDigit(from[p]!);
+  for (let i = p + 1; i < q && !isOdd; i++)
+    isOdd = isDigit(from[i]!) || (from[i]! >= 0x41 && from[i]! <= 0x5a);
+  if (length < (isOdd ? MIN_ODD_TOKEN : MIN_TOKEN)) return -1;
   while (q < end && from[q] === CHAR.equals) q++;
   return q;
 }
@@ -102,13 +107,13 @@ export function endOfAwsKey(from: Uint8Array, p: number, end: number): number {
   return last < end && (KINDS_OF[from[last]!]! & (KIND.letter | KIND.digit)) !== 0 ? -1 : last;
 }
 
-const PRIVATE_KEY = Buffer.from("PRIVATE KEY-----");
+const PRIVATE_KEY = Buffer.from("PRIVATE KEY");
 const BEGIN = Buffer.from("-----BEGIN ");
 const END = Buffer.from("-----END ");
 /** `-----BEGIN ENCRYPTED `, and whatever other kind stands there. */
 const MAX_LABEL = 40;
 
-/** Where the PEM block begins whose label is the `PRIVATE KEY-----` at `p`, or -1. Source: RFC 7468, section 2. */
+/** Where the PEM block begins whose label is the `PRIVATE KEY` at `p`, or -1; in a form its blanks are plusses. Source: RFC 7468, section 2; PGP: RFC 9580, section 6.2. */
 export function startOfPrivateKey(from: Uint8Array, p: number, end: number, floor: number): number {
   if (!equalsAt(from, p, end, PRIVATE_KEY)) return -1;
   for (let q = p - BEGIN.length; q >= Math.max(floor, p - MAX_LABEL); q--)
@@ -128,8 +133,12 @@ export function endOfPrivateKey(from: Uint8Array, p: number, end: number): numbe
   return end;
 }
 
+/** A blank of `text` may be a plus. */
 function equalsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): boolean {
   if (end - p < text.length) return false;
-  for (let i = 0; i < text.length; i++) if (from[p + i] !== text[i]) return false;
+  for (let i = 0; i < text.length; i++) {
+    const c = from[p + i];
+    if (c !== text[i] && (text[i] !== CHAR.space || c !== CHAR.plus)) return false;
+  }
   return true;
 }

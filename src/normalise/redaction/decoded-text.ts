@@ -9,10 +9,11 @@ const MAX_KEPT_BYTES = 1024 * 1024;
 const TWO = 0x32;
 const FIVE = 0x35;
 const LETTER_U = 0x75;
+const LETTER_X = 0x78;
 
 /**
- * A text without its percent-encodings and without the escapes of JSON that can hide a letter (`\u0026`, `\/`), with the way back to the bytes
- * that it was decoded from. Cost: linear; three bytes of memory for each byte of the text.
+ * A text without its percent-encodings and without the escapes that can hide a letter (JSON's `\u0026` and `\/`, nginx's `\x22`), with the way back to the
+ * bytes that it was decoded from. Cost: linear; three bytes of memory for each byte of the text.
  */
 export class DecodedText {
   bytes = new Uint8Array(INITIAL_BYTES);
@@ -57,6 +58,8 @@ export class DecodedText {
         if (width > 1) {
           const last = from[p + width - 1]!;
           c = last === CHAR.slash ? last : hexPair(from, p + width - 2);
+          // It does not mean what a bare one does: it ends no string but one that began with its like.
+          if (c === CHAR.quote) level = 1;
         }
       }
       bytes[n] = c;
@@ -100,22 +103,22 @@ function isPercentEscape(from: Uint8Array, p: number, end: number): boolean {
 }
 
 /**
- * Bytes of the escape at `p`: any number of backslashes (JSON within JSON), then `/` or `u00` with the digits of an ASCII character; 1 for any other.
- * An escaped quotation mark or backslash stays as it is: it does not mean what a bare one does.
+ * Bytes of the escape at `p`: any number of backslashes (JSON within JSON), then `/`, or `u00` or `x` with the digits of an ASCII character; 1 for any other.
+ * A quotation mark or backslash behind a backslash stays as it is: it does not mean what a bare one does.
  */
 function escapeWidth(from: Uint8Array, p: number, end: number): number {
   let q = p + 1;
   while (q < end && from[q] === CHAR.backslash && q - p < MAX_BACKSLASHES) q++;
   if (q < end && from[q] === CHAR.slash) return q + 1 - p;
-  if (
-    q + 4 >= end ||
-    from[q] !== LETTER_U ||
-    from[q + 1] !== CHAR.zero ||
-    from[q + 2] !== CHAR.zero
-  )
-    return 1;
-  const c = hexPair(from, q + 3);
-  return c < CHAR.space || c >= 0x80 || c === CHAR.quote || c === CHAR.backslash ? 1 : q + 5 - p;
+  const digits =
+    from[q] === LETTER_X
+      ? q + 1
+      : from[q] === LETTER_U && from[q + 1] === CHAR.zero && from[q + 2] === CHAR.zero
+        ? q + 3
+        : end;
+  if (digits + 1 >= end) return 1;
+  const c = hexPair(from, digits);
+  return c < CHAR.space || c >= 0x80 || c === CHAR.backslash ? 1 : digits + 2 - p;
 }
 
 function hexPair(from: Uint8Array, p: number): number {

@@ -9,6 +9,7 @@ export const DEFAULT_HEADERS: readonly string[] = [
   "proxy-authorization",
   "cookie",
   "set-cookie",
+  "cookies",
   "x-api-key",
   "x-auth-token",
   "x-access-token",
@@ -26,21 +27,36 @@ export const DEFAULT_HEADERS: readonly string[] = [
   "x-hub-signature-256",
 ];
 
-/** Keys of attributes and members of JSON, and names in `name=value` and `name: value`. Also behind a prefix: `db.password`, `refresh_token`. */
+/**
+ * Keys of attributes and members of JSON, and names in `name=value` and `name: value`. Also behind a prefix and with a number: `db.password`, `refresh_token`, `password2`;
+ * those of five letters and more also at the end of a word: `accesstoken`.
+ */
 export const DEFAULT_KEYS: readonly string[] = [
   "token",
   "password",
+  "passwords",
+  "password_confirmation",
+  "password_confirm",
   "passwd",
   "pwd",
   "passphrase",
   "passcode",
   "secret",
+  "secrets",
   "api_key",
   "access_key",
   "secret_key",
   "private_key",
   "signing_key",
   "encryption_key",
+  "master_key",
+  "shared_key",
+  "account_key",
+  "session_key",
+  "auth_key",
+  "hmac_key",
+  "subscription_key",
+  "functions_key",
   "credential",
   "credentials",
   "client_assertion",
@@ -49,10 +65,17 @@ export const DEFAULT_KEYS: readonly string[] = [
   "jsessionid",
   "phpsessid",
   "sessionid",
+  "auth_code",
+  "authorization_code",
+  "verification_code",
+  "otp_code",
+  "mfa_code",
   "card_number",
+  "cc_number",
   "cvv",
   "cvv2",
   "cvc",
+  "ssn",
 ];
 
 /**
@@ -69,11 +92,14 @@ export const DEFAULT_PARAMETERS: readonly string[] = [
   "jwt",
   "auth",
   "pass",
+  "pw",
+  "pin",
   "otp",
   "ticket",
   "assertion",
   "id_token_hint",
   "oauth_verifier",
+  "oauth_signature",
   "code_verifier",
   "device_code",
   "user_code",

@@ -1,4 +1,4 @@
-import { CHAR, lower } from "../ascii.ts";
+import { CHAR, isDigit, lower } from "../ascii.ts";
 
 /** Where a name counts; an entry may have several. */
 export const RULE = {
@@ -12,6 +12,8 @@ export const RULE = {
   header: 8,
   /** Never redacted under exactly this name. */
   kept: 16,
+  /** A key also where no word begins with it: `accesstoken`, `userpassword`. */
+  ending: 32,
 } as const;
 
 export const ANY_RULE = RULE.parameter | RULE.urlParameter | RULE.key | RULE.header;
@@ -84,7 +86,7 @@ export class NameTable {
 
   /**
    * Number of the longest name with one of `rules` that ends at `end` and begins at a word at or behind `floor`, or -1. A word begins where the text does,
-   * behind what cannot stand in a name, behind `.`, `-` and `_`, and with a capital behind a small letter.
+   * behind what cannot stand in a name, behind `.`, `-` and `_`, and with a capital behind a small letter or in front of one. A key may have a number: `password2`.
    */
   find(from: Uint8Array, floor: number, end: number, rules: number): number {
     let found = -1;
@@ -98,9 +100,11 @@ export class NameTable {
       if (c === SEPARATOR) continue;
       if (++length > this.#longest) break;
       hash = nextHash(hash, c);
-      if (this.#hashes[hash] === 0 || !this.#beginsWord(from, floor, p)) continue;
+      if (this.#hashes[hash] === 0) continue;
+      const beginsWord = this.#beginsWord(from, floor, p);
       const isWhole = this.#isWhole(from, floor, p);
       for (const entry of this.#entries.get(hash)!) {
+        if (!beginsWord && (entry.rules & RULE.ending) === 0) continue;
         if (!this.#equals(entry, from, p, end, length)) continue;
         if (isWhole && (entry.rules & RULE.kept) !== 0) return -1;
         const exact = RULE.parameter | RULE.urlParameter;
@@ -111,7 +115,12 @@ export class NameTable {
         this.start = p;
       }
     }
-    return found;
+    if (found >= 0 || end === floor || !isDigit(from[end - 1]!)) return found;
+    let nameEnd = end;
+    while (nameEnd > lowest && isNumberByte(from[nameEnd - 1]!)) nameEnd--;
+    return nameEnd > lowest && (rules & RULE.key) !== 0
+      ? this.find(from, floor, nameEnd, RULE.key)
+      : -1;
   }
 
   /** Number of the name that makes the value of an attribute under the key [start, end) a secret, or -1. */
@@ -132,8 +141,9 @@ export class NameTable {
     if (this.#isWhole(from, floor, p)) return true;
     const before = from[p - 1]!;
     if (before === CHAR.dot || this.#significant[before] === SEPARATOR) return true;
-    const isCapital = from[p]! >= 0x41 && from[p]! <= 0x5a;
-    return isCapital && !(before >= 0x41 && before <= 0x5a);
+    if (!isCapital(from[p]!)) return false;
+    // `clientSecret`, `APIToken`
+    return !isCapital(before) || (p + 1 < from.length && isSmall(from[p + 1]!));
   }
 
   #isWhole(from: Uint8Array, floor: number, p: number): boolean {
@@ -151,6 +161,19 @@ export class NameTable {
     }
     return true;
   }
+}
+
+function isCapital(c: number): boolean {
+  return c >= 0x41 && c <= 0x5a;
+}
+
+function isSmall(c: number): boolean {
+  return c >= 0x61 && c <= 0x7a;
+}
+
+/** What the number behind a name is written with. */
+function isNumberByte(c: number): boolean {
+  return isDigit(c) || c === CHAR.minus || c === CHAR.underscore || c === CHAR.dot;
 }
 
 function hashOf(bytes: Uint8Array): number {

@@ -4,6 +4,7 @@ import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import type { ScopeColumns } from "../../records/scope-columns.ts";
 import type { SectionBuilder } from "../../records/section-builder.ts";
+import { ascii, startsWith } from "../ascii.ts";
 import type { Expansion } from "../expansion.ts";
 import { FIELD, IS_NUMERIC } from "../fields.ts";
 import { REMOVED } from "./replacement.ts";
@@ -15,7 +16,6 @@ import { CONTEXT } from "./value-end.ts";
 /** What was found out about the request and the client: no client may make that disappear by what it sends. Numbers and times are no secrets. */
 const FINDINGS: ReadonlySet<number> = new Set([
   FIELD.method,
-  FIELD.protocol,
   FIELD.response_flags,
   FIELD.response_flags_long,
   FIELD.response_code_details,
@@ -37,10 +37,14 @@ const FINDINGS: ReadonlySet<number> = new Set([
   FIELD.client_address,
 ]);
 
+/** With it a protocol is one; a client whose path has blanks writes anything else into its place. */
+const HTTP = ascii("HTTP");
+
 function mayBeSecret(field: number): boolean {
   return IS_NUMERIC[field] === 0 && !FINDINGS.has(field);
 }
 
+const STAR = 0x2a;
 /** The entry of Redactions that says that there are others. */
 const MORE = Buffer.from("more");
 
@@ -54,6 +58,14 @@ const LOG_SCOPE = [
 ];
 const SPAN_SCOPE = ["ServiceName", "ResourceAttributes", "ScopeName", "ScopeVersion"];
 const SPAN_SCHEMA = ["ResourceSchemaUrl", "ScopeSchemaUrl", "ScopeAttributes"];
+
+/** A line whose fields have become attributes of the expansion that it stands in, from number `bodyFrom` on. */
+interface ReadLine {
+  readonly expansion: Expansion;
+  readonly bodyFrom: number;
+  readonly lineStart: number;
+  readonly lineEnd: number;
+}
 
 /** The columns that all records of a scope share, redacted, and what was redacted in them, by the kind of row that they go to. */
 export interface RedactedScope extends ScopeColumns {
@@ -102,8 +114,12 @@ export class RowRedactor {
   /** Is the value of an attribute under this key a secret? Then it fills no column. */
   isSecretKey(key: string): boolean {
     const bytes = Buffer.from(key);
-    return this.#rules.names.findInKey(bytes, 0, bytes.length) >= 0;
+    return this.isSecretName(bytes, 0, bytes.length);
   }
+
+  /** The same of the key [start, end) of `from`. */
+  readonly isSecretName = (from: Uint8Array, start: number, end: number): boolean =>
+    this.#rules.names.findInKey(from, start, end) >= 0;
 
   /** For a ValueWriter: do these bytes, which the row is going to hold as base64, hide a secret? */
   readonly hidesSecret = (from: Uint8Array, start: number, end: number): boolean => {
@@ -115,17 +131,24 @@ export class RowRedactor {
 
   /**
    * A secret may hold a blank, and a line's reader makes two fields of it, of which the second is no secret by itself. So the line is looked through as a whole: what begins within a
-   * secret becomes `[redacted]`, unless it is a field that no client may make disappear; true when something may have. `from`: the first attribute of the line; `fields`: FIELD of each.
+   * secret becomes `[redacted]`, unless it is a field that no client may make disappear; true when something may have. `fields`: FIELD of each attribute.
    */
-  redactLine(into: Expansion, from: number, fields: Uint8Array): boolean {
+  redactLine(
+    { expansion: into, bodyFrom, lineStart, lineEnd }: ReadLine,
+    fields: Uint8Array,
+  ): boolean {
     const { finder } = this.#walk;
-    const { bodyStart, bodyEnd } = into.view;
-    if (!finder.find(into.bytes, viewOf(into.bytes), bodyStart, bodyEnd, CONTEXT.text))
+    if (!finder.find(into.bytes, viewOf(into.bytes), lineStart, lineEnd, CONTEXT.text))
       return false;
     const list = into.attributes;
     let mark = -1;
-    for (let i = from; i < list.count; i++) {
+    for (let i = bodyFrom; i < list.count; i++) {
       if (!mayBeSecret(fields[i]!)) continue;
+      if (
+        fields[i] === FIELD.protocol &&
+        startsWith(into.bytes, list.valueStart[i]!, list.valueEnd[i]!, HTTP)
+      )
+        continue;
       for (let hit = 0; hit < finder.count; hit++) {
         const start = finder.start[hit]!;
         const end = finder.end[hit]!;
@@ -134,7 +157,7 @@ export class RowRedactor {
           list.keyStart[i] = mark;
           list.keyEnd[i] = mark + REMOVED.length;
         }
-        // The word in front of credentials is what tells them.
+        // What stands in front is what tells it: a field that begins with the secret does not.
         const isSplit = list.valueStart[i]! > start || finder.needsWordBefore(hit);
         if (isSplit && list.valueStart[i]! >= start && list.valueStart[i]! < end) {
           list.valueStart[i] = mark;
@@ -143,6 +166,20 @@ export class RowRedactor {
       }
     }
     return mark >= 0;
+  }
+
+  /** A text that goes into a record of ours, with its secrets redacted; who was asked for stays. */
+  redactText(text: string): string {
+    return this.#walk.redactText(text, CONTEXT.text | CONTEXT.identity);
+  }
+
+  /** A copy of a text with stars in the place of its secrets: all else stands where it stood. */
+  blot(text: Uint8Array): Uint8Array {
+    const copy = new Uint8Array(text);
+    const { finder } = this.#walk;
+    if (finder.find(text, viewOf(text), 0, text.length, CONTEXT.text))
+      for (let i = 0; i < finder.count; i++) copy.fill(STAR, finder.start[i], finder.end[i]);
+    return copy;
   }
 
   /** Once for each scope. */

@@ -1,8 +1,8 @@
 import { grown } from "../../records/attributes.ts";
-import { RowBuffer } from "../../records/row-buffer.ts";
+import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { CHAR, equalsText } from "../ascii.ts";
 import { endsWithIdName } from "./card-numbers.ts";
-import { pseudonym, REMOVED, SPELLING } from "./replacement.ts";
+import { pseudonym, REMOVED } from "./replacement.ts";
 import {
   contextOf,
   IDENTITY_KEYS,
@@ -34,7 +34,6 @@ export class RowWalk {
 
   readonly #rules: Rules;
   readonly #names: number;
-  readonly #spellings: Uint8Array;
   readonly #key: string | undefined;
   #bytes: Uint8Array = REMOVED;
   #view: DataView = new DataView(new ArrayBuffer(0));
@@ -51,10 +50,6 @@ export class RowWalk {
     this.#names = rules.labels.length;
     this.#key = pseudonymKey;
     this.finder = new SecretFinder(rules);
-    this.#spellings = new Uint8Array(this.#names + 1);
-    const { email, card } = rules.detect;
-    if (email >= 0) this.#spellings[email] = SPELLING.lowerCase;
-    if (card >= 0) this.#spellings[card] = SPELLING.digits;
   }
 
   /** Walks over what `row` holds from `start` on: the columns of `plan`. With `cleanKeys` the keys of its one map need no look. */
@@ -159,6 +154,22 @@ export class RowWalk {
     return value;
   }
 
+  /** A text by itself, with marks in the place of what is found in it. */
+  redactText(text: string, context: number): string {
+    const bytes = Buffer.from(text);
+    const { finder } = this;
+    if (!finder.find(bytes, viewOf(bytes), 0, bytes.length, context)) return text;
+    let redacted = "";
+    let copied = 0;
+    for (let i = 0; i < finder.count; i++) {
+      const mark = this.#mark(finder.text, finder.textStart[i]!, finder.textEnd[i]!);
+      const quote = finder.isBare[i] === 1 ? '"' : "";
+      redacted += `${bytes.toString("utf8", copied, finder.start[i])}${quote}${String(mark)}${quote}`;
+      copied = finder.end[i]!;
+    }
+    return redacted + bytes.toString("utf8", copied);
+  }
+
   /** Was something found that is to be replaced? */
   get hasFound(): boolean {
     return this.#count > 1;
@@ -232,7 +243,7 @@ export class RowWalk {
     let copied = start;
     for (let i = 0; i < finder.count; i++) {
       const name = finder.name[i]!;
-      const mark = this.#mark(finder.text, finder.textStart[i]!, finder.textEnd[i]!, name);
+      const mark = this.#mark(finder.text, finder.textStart[i]!, finder.textEnd[i]!);
       value.ensure(end - copied + mark.length + 2);
       value.writeBytes(bytes, copied, finder.start[i]!);
       if (finder.isBare[i] === 1) value.writeByte(CHAR.quote);
@@ -252,13 +263,12 @@ export class RowWalk {
     if (start === end || (end - start === 1 && bytes[start] === CHAR.minus)) return;
     this.addNote(place * (this.#names + 1) + name);
     if (equalsText(bytes, start, end, REMOVED)) return;
-    const mark = this.#mark(bytes, start, end, name);
+    const mark = this.#mark(bytes, start, end);
     this.#put(at, end, mark, mark.length);
   }
 
-  #mark(from: Uint8Array, start: number, end: number, name: number): Uint8Array {
-    if (this.#key === undefined) return REMOVED;
-    return pseudonym(this.#key, from.subarray(start, end), this.#spellings[name]!);
+  #mark(from: Uint8Array, start: number, end: number): Buffer {
+    return this.#key === undefined ? REMOVED : pseudonym(this.#key, from.subarray(start, end));
   }
 
   /** Notes that the text from `at`, where its length stands, to `end` becomes another one. */

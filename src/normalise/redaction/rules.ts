@@ -70,6 +70,7 @@ export class Rules {
     add(wanted(DEFAULT_PARAMETERS), RULE.urlParameter);
     add(wanted(DEFAULT_HEADERS), RULE.header);
     add(wanted(DEFAULT_KEYS), RULE.key);
+    add(wanted(DEFAULT_KEYS).filter(isDistinct), RULE.ending);
     add(options.keep ?? [], RULE.kept);
     this.detect = Object.fromEntries(
       DETECTORS.map((detector) => [
@@ -89,6 +90,13 @@ export class Rules {
 /** How names compare. */
 function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[-_]/g, "");
+}
+
+/** Letters of a name that is nothing else at the end of a longer word: `pwd` may be. */
+const MIN_ENDING = 5;
+
+function isDistinct(name: string): boolean {
+  return plain(name).length >= MIN_ENDING;
 }
 
 const URL_PARAMETERS = new Set(DEFAULT_PARAMETERS.map(plain));

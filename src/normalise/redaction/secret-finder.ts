@@ -1,5 +1,5 @@
 import { grown } from "../../records/attributes.ts";
-import { CHAR, isDigit } from "../ascii.ts";
+import { CHAR, isDigit, lower } from "../ascii.ts";
 import { BytePairs, PAIR } from "./byte-pairs.ts";
 import { CardNumber, isCardSeparator, mayHoldCard } from "./card-numbers.ts";
 import {
@@ -18,12 +18,13 @@ import type { Rules } from "./rules.ts";
 import { RULE } from "./name-table.ts";
 import {
   CONTEXT,
-  endOfLine,
+  endOfHeader,
   endOfNested,
   endOfParameter,
   endOfScalar,
   endOfString,
   endOfWord,
+  endsString,
   isQuote,
 } from "./value-end.ts";
 
@@ -81,6 +82,8 @@ export class SecretFinder {
   readonly #signsWithDigits: Uint8Array;
   readonly #nameEnds: Uint8Array;
   readonly #patternStarts = new Uint8Array(256);
+  /** Numbers of what is known by its look alone. */
+  readonly #looks: ReadonlySet<number>;
   readonly #pairs: Uint8Array;
   readonly #decoded = new DecodedText();
   readonly #card = new CardNumber();
@@ -99,6 +102,8 @@ export class SecretFinder {
       if (rules.patterns.some(({ pattern }) => pattern.startsWith(c))) this.#patternStarts[c] = 1;
     for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) signs[c] = SIGN.pattern;
     const { detect } = rules;
+    const { basic: _, bearer: __, ...looks } = detect;
+    this.#looks = new Set([...Object.values(looks), ...rules.patterns.map(({ name }) => name)]);
     signs[CHAR.equals] = SIGN.equals;
     signs[CHAR.colon] = SIGN.colon;
     signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
@@ -110,7 +115,7 @@ export class SecretFinder {
     this.#signsWithDigits = signs.slice();
     this.#signsWithDigits.fill(SIGN.digit, CHAR.zero, CHAR.nine + 1);
     this.#nameEnds = rules.names.ends.slice();
-    for (const c of [CHAR.quote, 0x27, CHAR.bracketClose, CHAR.space]) this.#nameEnds[c] = 1;
+    for (const c of [CHAR.quote, 0x27, CHAR.bracketClose, CHAR.space, 0x09]) this.#nameEnds[c] = 1;
     const pairs = new BytePairs();
     for (let c = 0; c < 256; c++) if (OF_ONE_BYTE.has(signs[c]!)) pairs.addByte(c);
     for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) pairs.addByte(c);
@@ -270,10 +275,9 @@ export class SecretFinder {
     }
   }
 
-  /** Was the range known by the word in front of it, `Bearer` or `Basic`? */
+  /** Was the range known by what stands in front of it, a name or the word `Bearer` or `Basic`? */
   needsWordBefore(i: number): boolean {
-    const { basic, bearer } = this.#rules.detect;
-    return this.name[i] === basic || this.name[i] === bearer;
+    return !this.#looks.has(this.name[i]!);
   }
 
   /** Forgets what was found under this number. */
@@ -324,7 +328,7 @@ export class SecretFinder {
     const floor = this.#floor;
     const isColon = from[p] === CHAR.colon;
     let nameEnd = p;
-    while (nameEnd > floor && from[nameEnd - 1] === CHAR.space) nameEnd--;
+    while (nameEnd > floor && isBlank(from[nameEnd - 1]!)) nameEnd--;
     const isApart = nameEnd < p;
     let quote = 0;
     let slashes = 0;
@@ -332,7 +336,8 @@ export class SecretFinder {
       quote = from[--nameEnd]!;
       for (; nameEnd > floor && from[nameEnd - 1] === CHAR.backslash; nameEnd--) slashes++;
     }
-    const name = this.#nameBefore(nameEnd, isColon);
+    let name = this.#nameBefore(nameEnd, isColon);
+    if (name < 0 && isColon && quote !== 0) name = this.#nameOfPair(nameEnd - VALUE.length);
     if (name < 0) return p + 1;
     const level = this.#levels === null ? 0 : this.#levels[p]!;
     return this.#redactValue(p + 1, name, level, isColon, isColon || isApart, quote, slashes);
@@ -358,6 +363,24 @@ export class SecretFinder {
       p--;
     }
     return -1;
+  }
+
+  /** Of the pair `"key":"Cookie","value":…`, whose second name begins at `start`, what the first member says that the value is; -1 for all else. */
+  #nameOfPair(start: number): number {
+    const from = this.text;
+    const floor = this.#floor;
+    if (start <= floor) return -1;
+    for (let i = 0; i < VALUE.length; i++) if (lower(from[start + i]!) !== VALUE[i]) return -1;
+    const before = (p: number, isPassed: (c: number) => boolean): number => {
+      while (p > floor && isPassed(from[p - 1]!)) p--;
+      return p;
+    };
+    const isMark = (c: number): boolean => isQuote(c) || c === CHAR.backslash;
+    const comma = before(before(start, isMark), isSpace) - 1;
+    if (comma < floor || from[comma] !== CHAR.comma) return -1;
+    const marks = before(comma, isSpace);
+    const end = before(marks, isMark);
+    return end === marks ? -1 : this.#rules.names.find(from, floor, end, RULE.key | RULE.header);
   }
 
   #hasBlank(): boolean {
@@ -388,17 +411,31 @@ export class SecretFinder {
     const end = this.#end;
     const levels = this.#levels;
     let p = behindSign;
-    if (mayHaveBlanks) while (p < end && (from[p] === CHAR.space || from[p] === 0x09)) p++;
+    if (mayHaveBlanks) {
+      // JSON may have line breaks here, and goes on behind them.
+      const isPassed = nameQuote !== 0 && isColon ? isSpace : isBlank;
+      while (p < end && isPassed(from[p]!)) p++;
+    }
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
     const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
-    // In a query the quotation mark may be the end of the string around it; but a cookie in quotation marks has blanks.
-    if (isQuote(mark) && (isColon || isHeader || !this.#isInQuery())) {
+    // In a query the quotation mark may be the end of the string around it.
+    if (
+      isQuote(mark) &&
+      (isColon ||
+        isHeader ||
+        !this.#isInQuery() ||
+        ((this.#context & CONTEXT.text) !== 0 && !endsString(from, p + slashes + 1, end)))
+    ) {
       const start = p + slashes + 1;
+      // What is encoded as often as the quotation mark at the start ends the string.
+      const markLevel = levels === null ? 0 : Math.max(level, levels[p + slashes]!);
       return this.#pushValue(
         start,
-        endOfString(from, levels, start, end, mark, slashes, level),
+        isHeader && nameQuote === 0 && slashes === 0 && markLevel === 0
+          ? endOfHeader(from, start, end, mark)
+          : endOfString(from, levels, start, end, mark, slashes, markLevel),
         name,
       );
     }
@@ -417,7 +454,11 @@ export class SecretFinder {
       return next;
     }
     if (isColon || (isHeader && !this.#isInQuery()))
-      return this.#pushValue(p, isHeader ? endOfLine(from, p, end) : this.#endOfWords(p), name);
+      return this.#pushValue(
+        p,
+        isHeader ? endOfHeader(from, p, end, 0) : this.#endOfWords(p),
+        name,
+      );
     // Cookies hold semicolons, credentials slashes.
     const context = isHeader ? CONTEXT.header | (this.#context & CONTEXT.text) : this.#context;
     return this.#pushValue(p, endOfParameter(from, levels, p, end, level, context), name);
@@ -513,6 +554,8 @@ export class SecretFinder {
   }
 }
 
+/** The second name of a pair. */
+const VALUE = Buffer.from("value");
 /** Parts of a name such as `a[b][c]` that are looked at. */
 const MAX_PARTS = 8;
 /** Bytes of a longer name in front of the one that was found. */
@@ -521,6 +564,14 @@ const MAX_PREFIX = 64;
 /** Does a parameter of a query stand behind the byte? */
 function isSeparator(c: number): boolean {
   return c === CHAR.question || c === CHAR.ampersand || c === CHAR.semicolon || c === CHAR.hash;
+}
+
+function isBlank(c: number): boolean {
+  return c === CHAR.space || c === 0x09;
+}
+
+function isSpace(c: number): boolean {
+  return c <= CHAR.space;
 }
 
 function isBracket(c: number): boolean {

@@ -53,15 +53,42 @@ export function endOfParameter(
   return end;
 }
 
-/** The unquoted value of a header: the rest of the line, or of the string that the line stands in. */
-export function endOfLine(from: Uint8Array, start: number, end: number): number {
+/**
+ * The end of a header's value: with `quote` 0 that of the line, or of the string that the line stands in; else the quotation mark that a log wrote behind it. Strings
+ * of its own, `Digest username="bob", response="…"`, do not end it: a log need not escape them.
+ */
+export function endOfHeader(from: Uint8Array, start: number, end: number, quote: number): number {
+  let inner = 0;
+  let innerSlashes = 0;
   for (let p = start; p < end; p++) {
     const c = from[p]!;
-    if (c === CHAR.newline || c === CHAR.carriageReturn) return p;
-    if (c === CHAR.backslash && (from[p + 1] === LETTER_N || from[p + 1] === LETTER_R)) return p;
-    if (isQuote(c) && endsString(from, p + 1, end)) return behindBackslashes(from, start, p);
+    if (quote === 0 && isLineEnd(from, p)) return p;
+    if (inner !== 0 ? c !== inner : quote === 0 ? !isQuote(c) : c !== quote) continue;
+    const before = behindBackslashes(from, start, p);
+    const slashes = p - before;
+    if (inner !== 0) {
+      if (slashes > innerSlashes) continue;
+      inner = 0;
+      if (slashes === innerSlashes) continue;
+    } else if (
+      from[before - 1] === CHAR.equals &&
+      before > start &&
+      !endsString(from, p + 1, end)
+    ) {
+      inner = c;
+      innerSlashes = slashes;
+      continue;
+    }
+    if (quote === 0 ? endsString(from, p + 1, end) : slashes === 0) return before;
   }
   return end;
+}
+
+/** A line break, or JSON's escape of one. */
+function isLineEnd(from: Uint8Array, p: number): boolean {
+  const c = from[p]!;
+  if (c === CHAR.newline || c === CHAR.carriageReturn) return true;
+  return c === CHAR.backslash && (from[p + 1] === LETTER_N || from[p + 1] === LETTER_R);
 }
 
 /** The unquoted value of a key: one word. */
@@ -143,7 +170,7 @@ function nameFollows(from: Uint8Array, start: number, end: number): boolean {
 }
 
 /** Does a quotation mark in front of `p` end a string? */
-function endsString(from: Uint8Array, p: number, end: number): boolean {
+export function endsString(from: Uint8Array, p: number, end: number): boolean {
   if (p >= end) return true;
   const c = from[p]!;
   return c <= CHAR.space || c === CHAR.comma || c === CHAR.backslash || closes(c);

@@ -162,6 +162,10 @@ const SECRETS: readonly string[] = [
   `{"user":"bob","PASSWORD":"${MARK}","n":[{"client_secret":"${MARK}"}]}`,
   `{"msg":${JSON.stringify(JSON.stringify({ url: `/x?token=${MARK}`, api_key: MARK }))}}`,
   `Authorization: Bearer ${MARK}`,
+  `Authorization: Digest username="bob", realm="shop", response="${MARK}", opaque="${MARK}"`,
+  `{"headers":[{"key":"Authorization","value":"Own ${MARK}"},{"name":"Cookie","value":"a=${MARK}"}]}`,
+  `{"message":"x","credentials":{"name":"bob","value":[{"a":"${MARK}"}]}}`,
+  `?accesstoken=${MARK}&new_password2=${MARK}`,
   `cookie="a=${MARK}; b=${MARK}"`,
   `https://bob:${MARK}@db.example/x`,
   `eyJhbGciOiJub25lIn0.eyJ${MARK}.${MARK}`,
@@ -375,15 +379,26 @@ t.test("a pseudonym is the same for the same value, however it is written", asyn
   const hmac = (value: string): string =>
     `[hmac:${createHmac("sha256", pseudonymKey).update(value).digest("hex").slice(0, 32)}]`;
   const body = "from Alice@Shop.example to=alice%40shop.example, 4111-1111-1111-1111 ?token=a%2Fb";
-  const [row] = await logRows(encoderOf({ pseudonymKey }), {
-    record: { body: string(body), attributes: [pair("password", string("p"))] },
+  const attributes = [
+    pair("card_number", string("4111 1111 1111 1111")),
+    pair("login_secret", string("Alice@Shop.example")),
+    pair("password", string("p")),
+  ];
+  const [row] = await logRows(encoderOf({ pseudonymKey, columns: ["EventName"] }), {
+    record: { body: string(body), eventName: "ALICE@shop.example", attributes },
   });
   const alice = hmac("alice@shop.example");
   t.equal(
     row!["Body"],
     `from ${alice} to=${alice}, ${hmac("4111111111111111")} ?token=${hmac("a/b")}`,
   );
-  t.same(row!["LogAttributes"], [["password", hmac("p")]]);
+  // Whether a look, a name or the column gave it away.
+  t.same(row!["LogAttributes"], [
+    ["card_number", hmac("4111111111111111")],
+    ["login_secret", alice],
+    ["password", hmac("p")],
+  ]);
+  t.equal(row!["EventName"], alice);
 });
 
 t.test("Redactions says when it does not name all", async (t) => {
@@ -404,4 +419,72 @@ t.test("a row is redacted before it is cut, so that no hash is of a secret", asy
   const [other] = await logRows(small, bodyOf("bbbb"));
   t.match(one!["Truncations"], [/^Body 9017 bytes sha256:/]);
   t.same(one!["Truncations"], other!["Truncations"]);
+});
+
+/** What a proxy says in JSON, as a body, as a list and as attributes. */
+function formsOf(members: Json): Json[] {
+  const valueOf = (value: unknown): Json =>
+    Array.isArray(value)
+      ? { arrayValue: { values: value.map(valueOf) } }
+      : typeof value === "object"
+        ? { kvlistValue: { values: listOf(value as Json) } }
+        : string(String(value));
+  const listOf = (list: Json): Json[] =>
+    Object.entries(list).map(([key, value]) => pair(key, valueOf(value)));
+  return [
+    { body: string(JSON.stringify(members)) },
+    { body: valueOf(members) },
+    { attributes: listOf(members) },
+  ];
+}
+
+t.test(
+  "what stands within a secret is one, though nested values get names of their own",
+  async (t) => {
+    const members = {
+      "http.request.method": "GET",
+      "http.response.status_code": "200",
+      "url.path": "/x",
+      clientSecret: { current: MARK, next: { value: MARK } },
+      db: { password: [{ a: MARK }] },
+      headers: [
+        { name: "X-Api-Key", value: MARK },
+        { key: "Cookie", value: MARK },
+      ],
+    };
+    for (const record of formsOf(members)) {
+      const [row] = await logRows(encoderOf({}), { record });
+      t.equal(row!["Dialect"], "semconv");
+      t.notMatch(
+        JSON.stringify(row, (_, v: unknown) => (typeof v === "bigint" ? "" : v)),
+        MARK,
+      );
+      t.ok((row!["Redactions"] as string[]).includes("LogAttributes:secret"));
+    }
+  },
+);
+
+t.test("a line that a collector wrapped in JSON is looked through as a whole", async (t) => {
+  const line = `2026-11-22T20:20:28.12345Z\tinfo\trequest gateway=edge/gateway listener=http route=shop/orders endpoint=10.2.3.4:8080 src.addr=192.0.2.44:5664 http.method=GET http.host=x http.path=/x cookie: a=1; b=${MARK} http.version=HTTP/1.1 http.status=200 duration=4ms`;
+  const [row] = await logRows(encoderOf({}), {
+    record: { body: string(JSON.stringify({ log: `${line}\n`, stream: "stdout" })) },
+  });
+  t.equal(row!["Dialect"], "agentgateway");
+  t.equal(row!["StatusCode"], 200);
+  t.notMatch(
+    JSON.stringify(row, (_, v: unknown) => (typeof v === "bigint" ? "" : v)),
+    MARK,
+  );
+});
+
+t.test("a text of ours loses its secrets and keeps who it speaks of", async (t) => {
+  const { redactor } = new Normaliser({ redact: {} });
+  for (const [text, expected] of [
+    ['{"path":"/x?token=abc&a=1"}', '{"path":"/x?token=[redacted]&a=1"}'],
+    ['{"password":12345,"a":1}', '{"password":"[redacted]","a":1}'],
+    ["müller: /x?token=äöü", "müller: /x?token=[redacted]"],
+    ['{"principal":"alice@shop.example"}', '{"principal":"alice@shop.example"}'],
+    ["", ""],
+  ] as const)
+    t.equal(redactor.redactText(text), expected);
 });

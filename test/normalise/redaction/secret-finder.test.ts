@@ -54,6 +54,12 @@ t.test("values of parameters are redacted, whatever way the name is written", as
     ["token=abc&token=def", "token=[redacted]&token=[redacted]"],
     ["code=1#token=2", "code=[redacted]#token=[redacted]"],
     ["access_token=abc&refreshToken=def", "access_token=[redacted]&refreshToken=[redacted]"],
+    [
+      "accesstoken=abc&csrfmiddlewaretoken=def",
+      "accesstoken=[redacted]&csrfmiddlewaretoken=[redacted]",
+    ],
+    ["clientsecret=abc&new_password2=def", "clientsecret=[redacted]&new_password2=[redacted]"],
+    ["APIToken=abc&subscription-key=def", "APIToken=[redacted]&subscription-key=[redacted]"],
     ["X-Amz-Signature=abc&X-Amz-Date=2026", "X-Amz-Signature=[redacted]&X-Amz-Date=2026"],
   ];
   for (const [text, expected] of cases) t.equal(redact(text, PLACES.Query), expected, text);
@@ -67,7 +73,7 @@ t.test("everything else stays as it is", async (t) => {
     "token=",
     "token=&x=1",
     "tokens=1",
-    "mytoken=1",
+    "mypwd=1",
     "x=token",
     "%",
     "%4",
@@ -116,6 +122,43 @@ t.test("in a text, names are found with their values, however they are written",
       "f=%7B%22password%22%3A%22a%22%2C%22b%22%3A1%7D",
       "f=%7B%22password%22%3A%22[redacted]%22%2C%22b%22%3A1%7D",
     ],
+    [
+      'GET /x authorization: Digest username="bob", realm="r", response="abc" cut\nnext',
+      "GET /x authorization: [redacted]\nnext",
+    ],
+    [
+      'authorization="Digest username="bob", response="abc"" status="200"',
+      'authorization="[redacted]" status="200"',
+    ],
+    [
+      'authorization="Digest username=\\"bob\\", response=\\"abc\\"" status="200"',
+      'authorization="[redacted]" status="200"',
+    ],
+    ['authorization="Xy YWJjZA==" status="200"', 'authorization="[redacted]" status="200"'],
+    [
+      '{"h":"authorization: Digest username=\\"bob\\", response=\\"abc\\"","b":1}',
+      '{"h":"authorization: [redacted]","b":1}',
+    ],
+    ['["authorization: abc", "host: x"]', '["authorization: [redacted]", "host: x"]'],
+    ['{\n "password":\n "abc",\n "b": 1}', '{\n "password":\n "[redacted]",\n "b": 1}'],
+    ['GET /x?password="a b" HTTP/1.1', 'GET /x?password="[redacted]" HTTP/1.1'],
+    ["password\t:\tabc", "password\t:\t[redacted]"],
+    [
+      '[{"key":"Cookie","value":"abc"},{"name": "x-api-key", "value": ["abc"]},{"key":"a","value":"b"}]',
+      '[{"key":"Cookie","value":"[redacted]"},{"name": "x-api-key", "value": "[redacted]"},{"key":"a","value":"b"}]',
+    ],
+    [
+      '{"m":"{\\"key\\":\\"Cookie\\",\\"value\\":\\"abc\\"}"}',
+      '{"m":"{\\"key\\":\\"Cookie\\",\\"value\\":\\"[redacted]\\"}"}',
+    ],
+    [
+      '{"m":"{\\u0022password\\u0022:\\u0022abc\\u0022,\\u0022b\\u0022:1}"}',
+      '{"m":"{\\u0022password\\u0022:\\u0022[redacted]\\u0022,\\u0022b\\u0022:1}"}',
+    ],
+    [
+      '"GET /x?f={\\x22password\\x22:\\x22abc\\x22} HTTP/1.1" 200',
+      '"GET /x?f={\\x22password\\x22:\\x22[redacted]\\x22} HTTP/1.1" 200',
+    ],
     ["https://user:pa@ss@db.example/x", "https://[redacted]@db.example/x"],
     ["https%3A%2F%2Fuser%3Apass%40db.example%2Fx", "https%3A%2F%2F[redacted]%40db.example%2Fx"],
     ['{"u":"https:\\/\\/user:pass@db.example"}', '{"u":"https:\\/\\/[redacted]@db.example"}'],
@@ -145,6 +188,12 @@ t.test("credentials are known by their look", async (t) => {
     [`Basic%20${encodeURIComponent(BASIC)}`, "Basic%20[redacted]"],
     ["id AKIAIOSFODNN7EXAMPLE.", "id [redacted]."],
     ["-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nx", "[redacted]\nx"],
+    ["-----BEGIN+PRIVATE+KEY-----%0Aabc%0A-----END+PRIVATE+KEY-----&x", "[redacted]&x"],
+    [
+      "-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----",
+      "[redacted]",
+    ],
+    ["got Bearer SECRETS", "got Bearer [redacted]"],
     ["mail Alice.Smith+x@shop.example, now", "mail [redacted], now"],
     ["to=alice%40shop.example&x=1", "to=[redacted]&x=1"],
     ["to=alice%2540shop.example&x=1", "to=[redacted]&x=1"],
