@@ -26,6 +26,7 @@ import {
   endOfWord,
   endsString,
   isQuote,
+  opensString,
 } from "./value-end.ts";
 
 /** What a byte may be the sign of. Zero, which is nearly all of them: of nothing. */
@@ -416,9 +417,12 @@ export class SecretFinder {
       const isPassed = nameQuote !== 0 && isColon ? isSpace : isBlank;
       while (p < end && isPassed(from[p]!)) p++;
     }
+    // `cGFzc3dvcmQ=`: what ends with such a name may be base64.
+    if (!isColon && from[p] === CHAR.equals && this.#endsValue(p + 1)) return p + 1;
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
+    if (!isColon && isQuote(mark) && this.#closesString(p + slashes, slashes)) return p;
     const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
     // In a query the quotation mark may be the end of the string around it.
     if (
@@ -462,6 +466,31 @@ export class SecretFinder {
     // Cookies hold semicolons, credentials slashes.
     const context = isHeader ? CONTEXT.header | (this.#context & CONTEXT.text) : this.#context;
     return this.#pushValue(p, endOfParameter(from, levels, p, end, level, context), name);
+  }
+
+  /** Does a value, in quotation marks or not, end in front of `p`? */
+  #endsValue(p: number): boolean {
+    const from = this.text;
+    const end = this.#end;
+    return endsString(from, p, end) || (isQuote(from[p]!) && endsString(from, p + 1, end));
+  }
+
+  /**
+   * Is the quotation mark at `at`, behind `slashes` backslashes and `name=`, the end of a string of JSON that the name stands in? Cost: looks back as far as the mark before it, so
+   * all such looks together at each byte once.
+   */
+  #closesString(at: number, slashes: number): boolean {
+    const from = this.text;
+    const floor = this.#floor;
+    if (!endsString(from, at + 1, this.#end)) return false;
+    let p = this.#rules.names.start;
+    while (p > floor && from[p - 1] !== from[at]) p--;
+    if (p === floor) return false;
+    let before = p - 1;
+    while (before > floor && from[before - 1] === CHAR.backslash) before--;
+    if (p - 1 - before !== slashes) return false;
+    while (before > floor && isSpace(from[before - 1]!)) before--;
+    return before === floor || opensString(from[before - 1]!);
   }
 
   /** Does the name found last stand where a query's parameter does? */

@@ -176,6 +176,11 @@ export function endsString(from: Uint8Array, p: number, end: number): boolean {
   return c <= CHAR.space || c === CHAR.comma || c === CHAR.backslash || closes(c);
 }
 
+/** Can JSON have a string behind this byte? */
+export function opensString(c: number): boolean {
+  return c === CHAR.colon || c === CHAR.comma || c === CHAR.braceOpen || c === CHAR.bracketOpen;
+}
+
 function closes(c: number): boolean {
   return c === CHAR.braceClose || c === CHAR.bracketClose || c === 0x29;
 }

@@ -175,6 +175,29 @@ t.test("in a text, names are found with their values, however they are written",
     t.equal(redact(text), text, text);
 });
 
+t.test("base64 that ends like a name is none", async (t) => {
+  for (const text of [
+    "Dry3n+XkPw==",
+    "cvc=",
+    "Pw==",
+    "Pw== next",
+    '{"a":"cvc=","b":"abc"}',
+    '{"a":[null,"xx/cvc="]}',
+    '{"a":[ "Pw==", {"b":"x"}]}',
+    '{"m":"{\\"a\\":\\"cvc=\\",\\"b\\":1}"}',
+    "{'a': 'cvc=', 'b': 1}",
+  ])
+    t.equal(redact(text), text, text);
+  for (const [text, expected] of [
+    ['password=",abc"', 'password="[redacted]"'],
+    ['user="bob" password=",abc"', 'user="bob" password="[redacted]"'],
+    ['{"a":1} password="}abc"', '{"a":1} password="[redacted]"'],
+    ["password==abc", "password=[redacted]"],
+    ['password=="abc"', "password=[redacted]"],
+  ] as const)
+    t.equal(redact(text), expected, text);
+});
+
 const JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_";
 const BASIC = Buffer.from("bob:hunter2").toString("base64");
 
