@@ -20,9 +20,11 @@ export function mapTries(reading: Reading): void {
   const hosts = FIELD.upstream_addr;
   if (reading.has(hosts)) {
     const end = reading.end[hosts]!;
-    const last = startOfLast(reading, hosts);
+    // What else may stand there is not taken apart: a part of a secret looks like none.
+    const isList = areAddresses(reading, hosts);
+    const last = isList ? startOfLast(reading, hosts) : reading.start[hosts]!;
     draft.setText(ACCESS.UpstreamAddress, last, end);
-    draft.setNumber(ACCESS.Attempts, Math.min(countItems(reading, hosts), MAX_TRIES));
+    if (isList) draft.setNumber(ACCESS.Attempts, Math.min(countItems(reading, hosts), MAX_TRIES));
     if (last === reading.start[hosts]) reading.take(hosts);
   }
   const durations = FIELD.upstream_response_time;
@@ -50,6 +52,17 @@ export function lastStatus(reading: Reading): number {
   if (!isDigits(reading.buffer, start, end)) return 0;
   if (start === reading.start[field]) reading.take(field);
   return Math.max(0, parseInteger(reading.buffer, start, end));
+}
+
+/** Bytes of addresses, of paths of sockets, of names of groups, and of what separates them. */
+const IN_ADDRESSES = Uint8Array.from({ length: 256 }, (_, c) =>
+  /[A-Za-z0-9.:_/[\], -]/.test(String.fromCharCode(c)) ? 1 : 0,
+);
+
+function areAddresses({ buffer, start, end }: Reading, field: number): boolean {
+  for (let p = start[field]!; p < end[field]!; p++)
+    if (IN_ADDRESSES[buffer[p]!] === 0) return false;
+  return true;
 }
 
 /** Is a separator at `p`, and how long is it? 0 for none. */

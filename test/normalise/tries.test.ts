@@ -73,3 +73,11 @@ t.test("of two keys for one field the dialect says which counts, in any order", 
     t.strictSame(got["LogAttributes"], [["bytes_sent", "812"]]);
   }
 });
+
+t.test("what is no list of addresses is not taken apart", async (t) => {
+  for (const text of ['{"a":"x, y"}', "token=abc, def", 'a "b, c"']) {
+    const got = columnsOf({ upstream_addr: text });
+    t.equal(got["UpstreamAddress"], text.replace("abc,", "[redacted]"));
+    t.equal(got["Attempts"], undefined);
+  }
+});

@@ -193,7 +193,7 @@ t.test("base64 that ends like a name is none", async (t) => {
     ['user="bob" password=",abc"', 'user="bob" password="[redacted]"'],
     ['{"a":1} password="}abc"', '{"a":1} password="[redacted]"'],
     ["password==abc", "password=[redacted]"],
-    ['password=="abc"', "password=[redacted]"],
+    ['password=="abc"', 'password=[redacted]"'],
   ] as const)
     t.equal(redact(text), expected, text);
 });
