@@ -142,3 +142,9 @@ function equalsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): b
   }
   return true;
 }
+
+/** `Ba` of Basic or `Be` of Bearer, in any case? */
+export function isSchemeStart(from: Uint8Array, p: number): boolean {
+  const second = from[p + 1]! | 0x20;
+  return (from[p]! | 0x20) === 0x62 && (second === 0x61 || second === 0x65);
+}

@@ -14,7 +14,8 @@ import {
   widthOf,
 } from "./row-plan.ts";
 import type { Rules } from "./rules.ts";
-import { MIN_TEXT, SecretFinder } from "./secret-finder.ts";
+import { SecretFinder } from "./secret-finder.ts";
+import { MIN_TEXT } from "./signs.ts";
 
 /** Entries of Redactions in one row; where there are more, another says so. */
 export const MAX_NOTES = 16;

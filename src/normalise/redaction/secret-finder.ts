@@ -1,7 +1,5 @@
-import { grown } from "../../records/attributes.ts";
 import { CHAR, isDigit, lower } from "../ascii.ts";
-import { BytePairs, PAIR } from "./byte-pairs.ts";
-import { CardNumber, isCardSeparator, mayHoldCard } from "./card-numbers.ts";
+import { CardNumber } from "./card-numbers.ts";
 import {
   endOfAwsKey,
   endOfBasic,
@@ -9,14 +7,18 @@ import {
   endOfJwt,
   endOfPrivateKey,
   endOfUrl64,
+  isSchemeStart,
   startOfCredentials,
   startOfPrivateKey,
 } from "./credentials.ts";
 import { DecodedText, hasEscape } from "./decoded-text.ts";
+import { FoundSecrets } from "./found-secrets.ts";
 import { emailStart, emailEnd, userinfoEnd, userinfoStart } from "./mail-addresses.ts";
 import type { Rules } from "./rules.ts";
 import { RULE } from "./name-table.ts";
+import { SIGN, Signs } from "./signs.ts";
 import {
+  closesString,
   CONTEXT,
   endOfHeader,
   endOfNested,
@@ -26,66 +28,21 @@ import {
   endOfWord,
   endsString,
   isQuote,
-  opensString,
 } from "./value-end.ts";
 
-/** What a byte may be the sign of. Zero, which is nearly all of them: of nothing. */
-const SIGN = {
-  none: 0,
-  equals: 1,
-  colon: 2,
-  escape: 3,
-  at: 4,
-  jwt: 5,
-  scheme: 6,
-  pem: 7,
-  aws: 8,
-  digit: 9,
-  pattern: 10,
-} as const;
-
-/** Those of which one byte is enough; the others are known by more letters. */
-const OF_ONE_BYTE: ReadonlySet<number> = new Set([SIGN.equals, SIGN.escape, SIGN.at, SIGN.jwt]);
-
-/** No secret is shorter: `sig=x`. */
-export const MIN_TEXT = 4;
-/** So many bytes are looked at in one. */
-const QUAD = 4;
-const SIGN_BIT = PAIR.sign;
-/** Whole quads of digits and separators that a card number of 13 digits covers at least. */
-const CARD_QUADS = 2;
-const LETTER = { a: 0x61, e: 0x65, y: 0x79, R: 0x52, K: 0x4b, S: 0x53, A: 0x41 } as const;
+const LETTER = { a: 0x61, e: 0x65, y: 0x79 } as const;
 const DASH = CHAR.minus;
 const MARK = Buffer.from("[redacted]");
 
 /**
  * Finds what is to be redacted in a text, in one pass from its start to its end. Cost: a table lookup for each byte, and a second look at one byte of thirteen;
  * a text with percent-encodings or JSON's escapes is decoded first. All in time linear in the length.
- *
- * What was found last: `count` ranges, ascending, that do not overlap.
  */
-export class SecretFinder {
-  count = 0;
-  /** In the source. */
-  start = new Int32Array(16);
-  end = new Int32Array(16);
-  /** The same in `text`, which is the source, or what it was decoded to. */
-  textStart = new Int32Array(16);
-  textEnd = new Int32Array(16);
-  text: Uint8Array = new Uint8Array(0);
-  /** Number of the name or rule. */
-  name = new Int32Array(16);
-  /** 1 where JSON stands unquoted, so that a text in its place needs quotation marks. */
-  isBare = new Uint8Array(16);
-
+export class SecretFinder extends FoundSecrets {
   readonly #rules: Rules;
-  readonly #signs = new Uint8Array(256);
-  readonly #signsWithDigits: Uint8Array;
-  readonly #nameEnds: Uint8Array;
-  readonly #patternStarts = new Uint8Array(256);
+  readonly #signs: Signs;
   /** Numbers of what is known by its look alone. */
   readonly #looks: ReadonlySet<number>;
-  readonly #pairs: Uint8Array;
   readonly #decoded = new DecodedText();
   readonly #card = new CardNumber();
   /** Of the search that goes on. */
@@ -97,96 +54,19 @@ export class SecretFinder {
   #noJwtBefore = 0;
 
   constructor(rules: Rules) {
+    super();
     this.#rules = rules;
-    const signs = this.#signs;
-    for (let c = 0; c < 256; c++)
-      if (rules.patterns.some(({ pattern }) => pattern.startsWith(c))) this.#patternStarts[c] = 1;
-    for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) signs[c] = SIGN.pattern;
-    const { detect } = rules;
-    const { basic: _, bearer: __, ...looks } = detect;
+    this.#signs = new Signs(rules);
+    const { basic: _, bearer: __, ...looks } = rules.detect;
     this.#looks = new Set([...Object.values(looks), ...rules.patterns.map(({ name }) => name)]);
-    signs[CHAR.equals] = SIGN.equals;
-    signs[CHAR.colon] = SIGN.colon;
-    signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
-    signs[0x40] = SIGN.at;
-    if (detect.jwt >= 0) signs[0x4a] = SIGN.jwt;
-    signs[0x42] = signs[0x62] = SIGN.scheme;
-    if (detect.private_key >= 0) signs[0x50] = SIGN.pem;
-    if (detect.aws_key >= 0) signs[LETTER.A] = SIGN.aws;
-    this.#signsWithDigits = signs.slice();
-    this.#signsWithDigits.fill(SIGN.digit, CHAR.zero, CHAR.nine + 1);
-    this.#nameEnds = rules.names.ends.slice();
-    for (const c of [CHAR.quote, 0x27, CHAR.bracketClose, CHAR.space, 0x09]) this.#nameEnds[c] = 1;
-    const pairs = new BytePairs();
-    for (let c = 0; c < 256; c++) if (OF_ONE_BYTE.has(signs[c]!)) pairs.addByte(c);
-    for (let c = 0; c < 256; c++) if (this.#patternStarts[c] === 1) pairs.addByte(c);
-    pairs.addByte(CHAR.colon, (before) => this.#nameEnds[before] === 1);
-    for (const word of ["basic", "bearer"]) pairs.addWord(word, true);
-    for (const word of ["PRIVATE", "AKIA", "ASIA"]) pairs.addWord(word);
-    if (detect.card >= 0) pairs.addRun((c) => isDigit(c) || isCardSeparator(c));
-    this.#pairs = pairs.bits;
   }
 
   /** Is there anything to redact in [start, end) of `from`, whose view is `view`? `context` is of CONTEXT. Less than MIN_TEXT bytes hold nothing. */
   find(from: Uint8Array, view: DataView, start: number, end: number, context: number): boolean {
     this.count = 0;
-    const pairs = this.#pairs;
-    const last = end - QUAD;
-    if (last < start) return false;
-    // No branch but one that is seldom taken: what branches on digits and letters costs three times as much (measured).
-    let run = 0;
-    let mayHaveCard = 0;
-    for (let p = start; p < last; p += QUAD) {
-      const quad = view.getInt32(p, true);
-      const a = pairs[quad & 0xffff]!;
-      const b = pairs[quad >>> 16]!;
-      if (((a | b) & SIGN_BIT) !== 0 && this.#hasSign(from, start, p, end))
-        return this.#findAll(from, start, end, context);
-      run = (run + 1) * ((a & b) >> 1); // 0 behind a quad that is not all PAIR.run
-      mayHaveCard |= run & CARD_QUADS;
-    }
-    // The last four overlap those before them.
-    const quad = view.getInt32(last, true);
-    if (
-      ((pairs[quad & 0xffff]! | pairs[quad >>> 16]!) & SIGN_BIT) !== 0 &&
-      this.#hasSign(from, start, last, end)
-    )
-      return this.#findAll(from, start, end, context);
     return (
-      mayHaveCard !== 0 && mayHoldCard(from, start, end) && this.#findAll(from, start, end, context)
+      this.#signs.mayHoldSecret(from, view, start, end) && this.#findAll(from, start, end, context)
     );
-  }
-
-  /** Is one of the four bytes at `at`, or the one in front of them, a sign indeed? */
-  #hasSign(from: Uint8Array, start: number, at: number, end: number): boolean {
-    for (let p = at > start ? at - 1 : at; p < at + QUAD; p++)
-      if (this.#signs[from[p]!] !== SIGN.none && this.#isSign(from, p, start, end)) return true;
-    return false;
-  }
-
-  /** Most colons stand in times, addresses and URLs, most of the letters in words. */
-  #isSign(from: Uint8Array, p: number, start: number, end: number): boolean {
-    if (this.#patternStarts[from[p]!] === 1) return true;
-    switch (this.#signs[from[p]!]) {
-      case SIGN.colon:
-        return this.#mayFollowName(from, p, start, end);
-      case SIGN.scheme:
-        return isSchemeStart(from, p);
-      case SIGN.jwt:
-        return p >= start + 2 && from[p - 1] === LETTER.y && from[p - 2] === LETTER.e;
-      case SIGN.pem:
-        return p + 1 < end && from[p + 1] === LETTER.R;
-      case SIGN.aws:
-        return p + 1 < end && (from[p + 1] === LETTER.K || from[p + 1] === LETTER.S);
-      default:
-        return true;
-    }
-  }
-
-  /** Is the colon at `p` behind what a name can end with, and not that of a URL? */
-  #mayFollowName(from: Uint8Array, p: number, start: number, end: number): boolean {
-    if (p === start || this.#nameEnds[from[p - 1]!] === 0) return false;
-    return p + 2 >= end || from[p + 1] !== CHAR.slash || from[p + 2] !== CHAR.slash;
   }
 
   #findAll(from: Uint8Array, start: number, end: number, context: number): boolean {
@@ -196,13 +76,6 @@ export class SecretFinder {
     if (hasEscape(from, start, end)) this.#searchDecoded(from, start, end);
     else this.#search(start, end);
     return this.count > 0;
-  }
-
-  /** The signs, digits among them when there may be the number of a card. */
-  #signsFor(start: number, end: number): Uint8Array {
-    return this.#rules.detect.card >= 0 && mayHoldCard(this.text, start, end)
-      ? this.#signsWithDigits
-      : this.#signs;
   }
 
   /** The decoded text is searched in the place of the one with escapes in it. */
@@ -222,7 +95,7 @@ export class SecretFinder {
   /** Searches [start, end) of `text`, in which nothing is escaped. */
   #search(start: number, end: number): void {
     const from = this.text;
-    const signs = this.#signsFor(start, end);
+    const signs = this.#signs.for(from, start, end);
     this.#floor = start;
     this.#noJwtBefore = start;
     this.#end = end;
@@ -252,7 +125,7 @@ export class SecretFinder {
       case SIGN.equals:
         return this.#atName(p);
       case SIGN.colon:
-        return this.#mayFollowName(from, p, this.#floor, this.#end) ? this.#atName(p) : p + 1;
+        return this.#signs.mayFollowName(from, p, this.#floor, this.#end) ? this.#atName(p) : p + 1;
       case SIGN.at:
         return this.#atAt(p);
       case SIGN.jwt:
@@ -281,46 +154,10 @@ export class SecretFinder {
     return !this.#looks.has(this.name[i]!);
   }
 
-  /** Forgets what was found under this number. */
-  drop(name: number): void {
-    let kept = 0;
-    for (let i = 0; i < this.count; i++) {
-      if (this.name[i] === name) continue;
-      for (const list of [
-        this.start,
-        this.end,
-        this.textStart,
-        this.textEnd,
-        this.name,
-        this.isBare,
-      ])
-        list[kept] = list[i]!;
-      kept++;
-    }
-    this.count = kept;
-  }
-
   #push(start: number, end: number, name: number): number {
-    const i = this.count;
-    if (i === this.start.length) this.#grow(i * 2);
-    this.start[i] = this.textStart[i] = start;
-    this.end[i] = this.textEnd[i] = end;
-    this.name[i] = name;
-    this.isBare[i] = 0;
-    this.count = i + 1;
+    this.add(start, end, name);
     this.#floor = end;
     return end;
-  }
-
-  #grow(size: number): void {
-    this.start = grown(this.start, size);
-    this.end = grown(this.end, size);
-    this.textStart = grown(this.textStart, size);
-    this.textEnd = grown(this.textEnd, size);
-    this.name = grown(this.name, size);
-    const isBare = new Uint8Array(size);
-    isBare.set(this.isBare);
-    this.isBare = isBare;
   }
 
   /** `name=value`, `name: value`, `"name":"value"` and their like, at the sign between the two. */
@@ -422,7 +259,13 @@ export class SecretFinder {
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
-    if (!isColon && isQuote(mark) && this.#closesString(p + slashes, slashes)) return p;
+    const nameStart = this.#rules.names.start;
+    if (
+      !isColon &&
+      isQuote(mark) &&
+      closesString(from, this.#floor, nameStart, p + slashes, slashes, end)
+    )
+      return p;
     const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
     // In a query the quotation mark may be the end of the string around it.
     if (
@@ -473,24 +316,6 @@ export class SecretFinder {
     const from = this.text;
     const end = this.#end;
     return endsString(from, p, end) || (isQuote(from[p]!) && endsString(from, p + 1, end));
-  }
-
-  /**
-   * Is the quotation mark at `at`, behind `slashes` backslashes and `name=`, the end of a string of JSON that the name stands in? Cost: looks back as far as the mark before it, so
-   * all such looks together at each byte once.
-   */
-  #closesString(at: number, slashes: number): boolean {
-    const from = this.text;
-    const floor = this.#floor;
-    if (!endsString(from, at + 1, this.#end)) return false;
-    let p = this.#rules.names.start;
-    while (p > floor && from[p - 1] !== from[at]) p--;
-    if (p === floor) return false;
-    let before = p - 1;
-    while (before > floor && from[before - 1] === CHAR.backslash) before--;
-    if (p - 1 - before !== slashes) return false;
-    while (before > floor && isSpace(from[before - 1]!)) before--;
-    return before === floor || opensString(from[before - 1]!);
   }
 
   /** Does the name found last stand where a query's parameter does? */
@@ -605,10 +430,4 @@ function isSpace(c: number): boolean {
 
 function isBracket(c: number): boolean {
   return c === CHAR.bracketOpen || c === CHAR.bracketClose;
-}
-
-/** `Ba` of Basic or `Be` of Bearer, in any case? */
-function isSchemeStart(from: Uint8Array, p: number): boolean {
-  const second = from[p + 1]! | 0x20;
-  return (from[p]! | 0x20) === 0x62 && (second === LETTER.a || second === LETTER.e);
 }
