@@ -11,6 +11,7 @@ export default stat({
     [7_200, "orange"],
     [93_600, "red"],
   ],
+  noValue: "not yet verified",
   sql: `
 SELECT max(ago) AS ago
 FROM (SELECT dateDiff('second', max(Timestamp), $__toTime) AS ago FROM control_records WHERE ${VERDICTS} GROUP BY LogId)

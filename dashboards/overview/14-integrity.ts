@@ -5,5 +5,6 @@ export default stat({
   title: "Integrity",
   description:
     "Result of the last verification that the server made of itself, within a week: is every row what was sealed? An auditor runs `meshproof verify`.",
+  noValue: "not yet verified",
   sql: lastVerdict("integrity"),
 });

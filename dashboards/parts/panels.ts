@@ -26,17 +26,20 @@ interface StatOptions extends Common {
   /** One row with one column: a number or a word. */
   readonly sql: string;
   readonly thresholds?: Thresholds;
+  /** What stands there when there is no row. */
+  readonly noValue?: string;
 }
 
 /** One value, large. */
 export function stat(options: StatOptions): Builder<Panel> {
-  const { thresholds = [[null, "text"]], sql } = options;
+  const { thresholds = [[null, "text"]], noValue = "none", sql } = options;
   return (
     withCommon(new StatBuilder(), options, { width: 4, height: 4 })
       .datasource(CLICKHOUSE)
       .withTarget(clickHouse(sql, "table"))
       .colorMode(BigValueColorMode.Value)
       .mappings(colouredWords())
+      .noValue(noValue)
       .thresholds(
         new ThresholdsConfigBuilder()
           .mode(ThresholdsMode.Absolute)

@@ -4,6 +4,9 @@
 export const WORKLOAD =
   "multiIf(LocalWorkload = '', ServiceName, LocalNamespace = '', LocalWorkload, concat(LocalWorkload, '.', LocalNamespace))";
 
+/** The peer's address as people write it. */
+export const ADDRESS = "replaceOne(toString(PeerAddress), '::ffff:', '')";
+
 /** The API's name of a record, under which it gives the record and its proof. */
 export const RECORD = "concat(LogId, ':', toString(LeafIndex)) AS Record";
 

@@ -17,12 +17,17 @@ const TIMES_END = `(SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE Trace
 /** Spans of a trace: where it is in time is looked up first, so that no other day is read. */
 export const SPANS_OF_TRACE = `TraceId = ${TRACE} AND Timestamp >= ${TIMES} AND Timestamp <= ${TIMES_END}`;
 
-/** Links of a trace; its ID is the order of the table. An access record may be linked to several spans, a span to several access records. */
+/**
+ * What the linked access records of a trace say of its spans. The trace ID is the order of the table of links. Where several records are linked to one span, one speaks.
+ */
 const DECISIONS = `
-  SELECT SpanLog, SpanLeaf, groupUniqArrayArray(mapKeys(said)) AS saidKeys, any(said) AS said
+  SELECT SpanLog, SpanLeaf, any(said) AS attributes
   FROM (
     SELECT SpanLog, SpanLeaf, mapFilter((k, v) -> v != '', ${ACCESS}) AS said
-    FROM (SELECT SpanLog, SpanLeaf, AccessLog, AccessLeaf FROM trace_links WHERE TraceId = ${TRACE} AND Rule NOT IN ('peer', 'decision')) AS link
+    FROM (
+      SELECT SpanLog, SpanLeaf, AccessLog, AccessLeaf FROM trace_links
+      WHERE TraceId = ${TRACE} AND Rule NOT IN ('peer', 'decision')
+    ) AS link
     INNER JOIN (
       SELECT LogId, LeafIndex, concat(LogId, ':', toString(LeafIndex)) AS Record, Actor, ActorAssurance, Decision, DecisionEngine, Policy, DecisionReason
       FROM access_records WHERE TraceId = ${TRACE}
@@ -37,8 +42,12 @@ const MAX_SPANS = 5_000;
 export const TRACE_VIEW = `
 SELECT TraceId AS traceID, SpanId AS spanID, ParentSpanId AS parentSpanID, ServiceName AS serviceName, SpanName AS operationName,
   toUnixTimestamp64Nano(Timestamp) / 1e6 AS startTime, Duration / 1e6 AS duration,
-  ${fields("mapConcat(SpanAttributes, decisions.said)")} AS tags,
+  ${fields("mapConcat(SpanAttributes, decisions.attributes)")} AS tags,
   ${fields("ResourceAttributes")} AS serviceTags,
+  arrayMap((name, at, attributes) -> (name, toString(toUnixTimestamp64Milli(at)), ${fields("attributes")})::Tuple(name String, timestamp String, fields Array(Map(String, String))),
+    Events.Name, Events.Timestamp, Events.Attributes) AS logs,
+  arrayMap((trace, linked, attributes) -> (trace, linked, ${fields("attributes")})::Tuple(traceID String, spanID String, tags Array(Map(String, String))),
+    Links.TraceId, Links.SpanId, Links.Attributes) AS references,
   if(StatusCode = 'Error', 2, 0) AS statusCode, StatusMessage AS statusMessage, lower(SpanKind) AS kind, TraceState AS traceState
 FROM otel_traces AS span
 LEFT JOIN (${DECISIONS}

@@ -1,0 +1,262 @@
+import t, { type Test } from "tap";
+import type { ServerProcess } from "./support/server-process.ts";
+import { type QueryRange, expandMacros } from "./support/grafana/macros.ts";
+import { startShop } from "./support/grafana/shop.ts";
+import { type Question, questions } from "./support/grafana/targets.ts";
+import { ALL, asInUrl, type Chosen, interpolate, strictly } from "./support/grafana/variables.ts";
+import { temporaryDirectory, whyNoEngine } from "./support/server-fixture.ts";
+
+/** Every query of every dashboard and alert rule, on a real server with the demo's traffic, as the user that Grafana is. */
+
+t.setTimeout(300_000);
+
+/** The names of all variables, with nothing chosen. */
+const NOTHING: Chosen = {
+  identity: [ALL],
+  namespace: [ALL],
+  workload: [ALL],
+  decision: [ALL],
+  policy: [ALL],
+  path: "",
+  trace_id: "",
+  history: "7",
+};
+
+interface Column {
+  readonly name: string;
+  readonly type: string;
+}
+
+interface Answer {
+  readonly meta: readonly Column[];
+  readonly data: readonly (readonly unknown[])[];
+}
+
+/** What Grafana's plugin sends with its default deadline of a minute. */
+const SETTINGS = "SETTINGS max_execution_time = 65";
+
+async function ask(server: ServerProcess, sql: string): Promise<Answer> {
+  const bytes = await server.queryBytes(`${sql} ${SETTINGS} FORMAT JSONCompact`);
+  return JSON.parse(bytes.toString("utf8")) as Answer;
+}
+
+const isNumber = (type: string): boolean => /^(?:Nullable\()?(?:U?Int|Float)/.test(type);
+const isText = (type: string): boolean => /^(?:LowCardinality\()?String\b/.test(type);
+const isTime = (type: string): boolean => type.startsWith("DateTime");
+
+/** More lines than that nobody tells apart. */
+const MAX_SERIES = 40;
+/** What a browser is asked to draw at most. */
+const MAX_ROWS = 5_000;
+
+type Check = (t: Test, answer: Answer, sql: string) => void;
+
+function column(answer: Answer, name: string): unknown[] {
+  const index = answer.meta.findIndex((one) => one.name === name);
+  return answer.data.map((row) => row[index]);
+}
+
+/** What each kind of question must get for an answer; a row is not demanded here. */
+const SHAPES: Readonly<Record<string, Check>> = {
+  timeseries: (t, { meta, data }) => {
+    t.match(meta[0], { name: "time" });
+    t.ok(isTime(meta[0]!.type), "first the time");
+    const labels = meta.flatMap(({ type }, i) => (isText(type) ? [i] : []));
+    const numbers = meta.flatMap(({ type }, i) => (isNumber(type) ? [i] : []));
+    t.ok(numbers.length > 0, "then numbers");
+    t.equal(1 + labels.length + numbers.length, meta.length, "and labels of text");
+    const keys = data.map((row) => labels.map((i) => row[i]).join("\n"));
+    t.ok(new Set(keys).size * numbers.length <= MAX_SERIES, "few lines");
+    t.equal(
+      new Set(data.map((row, i) => `${String(row[0])} ${keys[i]}`)).size,
+      data.length,
+      "one point of a line at a time",
+    );
+    t.same(
+      data.map((row) => String(row[0])),
+      data.map((row) => String(row[0])).toSorted(),
+      "by time: the plugin makes lines of rows in this order only",
+    );
+    for (const row of data)
+      for (const i of numbers)
+        if (!Number.isFinite(Number(row[i]))) t.fail(`${meta[i]!.name} is ${String(row[i])}`);
+  },
+  stat: (t, { meta, data }) => {
+    t.equal(meta.length, 1, "one value");
+    t.ok(isNumber(meta[0]!.type) || isText(meta[0]!.type), meta[0]!.type);
+    t.ok(data.length <= 1, "one row");
+  },
+  table: (t, { meta, data }, sql) => {
+    const [, limit] = /LIMIT (\d+)$/.exec(sql) ?? [];
+    t.ok(Number(limit) <= 500, "a limit at its end");
+    t.ok(data.length <= Number(limit));
+    for (const { name, type } of meta) {
+      t.ok(
+        isNumber(type) || isText(type) || isTime(type) || type === "Array(String)",
+        `${name} is shown as it is: ${type}`,
+      );
+      t.match(name, /^(?:[A-Z]\w*|p\d+)$/, "named like our columns");
+    }
+    t.equal(new Set(meta.map(({ name }) => name)).size, meta.length, "each name once");
+  },
+  nodeGraph: (t, answer) => {
+    const names = answer.meta.map(({ name }) => name);
+    t.ok(names.includes("id") && names.includes("mainstat"));
+    t.equal(new Set(column(answer, "id")).size, answer.data.length, "each once");
+    t.ok(answer.data.length <= 200);
+  },
+  traces: (t, answer) => {
+    const types = Object.fromEntries(answer.meta.map(({ name, type }) => [name, type]));
+    // Grafana's documentation, "Trace integration", "Data frame structure".
+    for (const name of ["traceID", "spanID", "parentSpanID", "serviceName", "operationName"])
+      t.ok(isText(types[name] ?? ""), name);
+    for (const name of ["startTime", "duration", "statusCode"]) t.ok(isNumber(types[name]!), name);
+    for (const name of ["tags", "serviceTags"]) t.equal(types[name], "Array(Map(String, String))");
+    const spans = new Set(column(answer, "spanID"));
+    t.equal(spans.size, answer.data.length, "each span once");
+    const parents = column(answer, "parentSpanID").filter((id) => id !== "");
+    t.same(
+      parents.filter((id) => !spans.has(id)),
+      [],
+      "and its parent",
+    );
+    const now = Date.now();
+    for (const start of column(answer, "startTime"))
+      if (Math.abs(Number(start) - now) > 600_000)
+        t.fail(`${String(start)} is no millisecond of now`);
+  },
+  logs: (t, { meta }) => {
+    t.same(
+      meta.slice(0, 4).map(({ name }) => name),
+      ["timestamp", "body", "level", "traceID"],
+    );
+    t.ok(isTime(meta[0]!.type) && isText(meta[1]!.type));
+  },
+  annotation: (t, { meta, data }) => {
+    t.same(
+      meta.map(({ name }) => name),
+      ["time", "title", "text", "tags"],
+    );
+    t.ok(isTime(meta[0]!.type) && meta.slice(1).every(({ type }) => isText(type)));
+    t.ok(data.length <= 200);
+  },
+  variable: (t, { meta, data }) => {
+    t.equal(meta.length, 1);
+    t.ok(isText(meta[0]!.type));
+    t.ok(data.length <= 500);
+    t.notOk(
+      data.some(([value]) => value === ""),
+      "nothing that chooses all",
+    );
+  },
+  alert: (t, { meta, data }) => {
+    t.equal(meta.filter(({ type }) => isNumber(type)).length, 1, "one number");
+    t.equal(meta.filter(({ type }) => isText(type)).length, meta.length - 1, "and labels");
+    t.ok(data.length <= 100);
+  },
+};
+
+/** What the traffic has nothing of, and why that is right. */
+const EMPTY: Readonly<Record<string, string>> = {
+  "trace / Findings": "no finding names a trace",
+  "alert / The clock was set": "it was not",
+  "alert / Many more denials than an hour ago": "there are not twenty of one policy",
+  "alert / Something is not what was sealed": "everything is",
+  "alert / Access records without spans": "the newest two minutes are left out",
+};
+
+function expand(question: Question, chosen: Chosen, range: Partial<QueryRange> = {}): string {
+  const toMs = Date.now() + 1_000;
+  const fromMs = toMs - (question.seconds ?? 3_600) * 1_000;
+  return expandMacros(interpolate(question.model.rawSql, chosen), {
+    fromMs,
+    toMs,
+    intervalMs: 10_000,
+    ...range,
+  });
+}
+
+const skip = whyNoEngine();
+const server = skip === false ? await startShop(temporaryDirectory(t)) : undefined;
+t.teardown(() => server?.kill());
+
+t.test("every query gets what its panel draws", { skip }, async (t) => {
+  const [{ TraceId: trace }] = (await server!.query<{ TraceId: string }>(
+    `SELECT TraceId FROM otel_logs WHERE TraceId IN (SELECT TraceId FROM trace_links) LIMIT 1`,
+  )) as [{ TraceId: string }];
+  for (const question of questions()) {
+    const { name, dashboard, shape, model } = question;
+    await t.test(name, async (t) => {
+      const chosen = { ...NOTHING, trace_id: dashboard === "trace" ? trace : "" };
+      const sql = expand(question, chosen);
+      const answer = await ask(server!, sql);
+      SHAPES[shape]!(t, answer, sql);
+      if (EMPTY[name] === undefined) t.ok(answer.data.length > 0, "and there is something");
+      else t.equal(answer.data.length, 0, EMPTY[name]);
+      t.equal(model.refId === "" || sql.includes("$"), false, "nothing is left to expand");
+    });
+  }
+});
+
+t.test("a query over thirteen months stays within the reader's limits", { skip }, async (t) => {
+  const toMs = Date.now();
+  const year = { fromMs: toMs - 395 * 86_400_000, toMs, intervalMs: 10_800_000 };
+  for (const question of questions()) {
+    const { data } = await ask(server!, expand(question, NOTHING, year));
+    t.ok(data.length <= MAX_ROWS, `${question.name}: ${data.length} rows`);
+  }
+});
+
+/** Values that would leave their quotes, or their place in a list, if anything were put into SQL as it is. */
+const HOSTILE = [
+  "' OR 1=1 --",
+  "\\",
+  "\\' OR 1=1 --",
+  'a","b',
+  "a','b",
+  "x&var-identity=mallory",
+  "100% + 1 / 2 = a b",
+  "$__fromTime ${identity}",
+  "é ☃ \u0000",
+] as const;
+
+t.test("whatever is chosen is a value, never SQL", { skip }, async (t) => {
+  const choosable = ["identity", "namespace", "workload", "decision", "policy"] as const;
+  const texts = ["path", "trace_id"] as const;
+  for (const hostile of HOSTILE)
+    for (const encode of [strictly, asInUrl])
+      for (const question of questions()) {
+        const chosen = {
+          ...NOTHING,
+          ...Object.fromEntries(choosable.map((name) => [name, [hostile, "nobody"]])),
+          ...Object.fromEntries(texts.map((name) => [name, hostile])),
+          history: hostile,
+        };
+        const interpolated = interpolate(question.model.rawSql, chosen, encode);
+        if (interpolated === interpolate(question.model.rawSql, NOTHING)) continue;
+        const range = { fromMs: Date.now() - 3_600_000, toMs: Date.now(), intervalMs: 10_000 };
+        const { data } = await ask(server!, expandMacros(interpolated, range));
+        const found = data.flat().filter((value) => Number(value) !== 0);
+        if (question.dashboard === "trace" && question.shape !== "traces") continue;
+        t.same(found, [], `${question.name} finds nothing for ${hostile}`);
+      }
+});
+
+t.test("a value is found by itself, and with hostile ones beside it", { skip }, async (t) => {
+  const records = questions().find(({ name }) => name === "access / Newest matching records")!;
+  const identities = async (chosen: Chosen): Promise<unknown[]> => [
+    ...new Set(column(await ask(server!, expand(records, { ...NOTHING, ...chosen })), "Actor")),
+  ];
+  t.same(await identities({ identity: ["mallory"] }), ["mallory"]);
+  t.same(await identities({ identity: "mallory" }), ["mallory"], "as a single value");
+  t.same(await identities({ identity: [...HOSTILE, "mallory"] }), ["mallory"]);
+  t.ok((await identities({})).length > 3, "nothing chosen is everybody");
+  const denied = await ask(
+    server!,
+    expand(records, { ...NOTHING, decision: ["denied", "failed"] }),
+  );
+  t.same(new Set(column(denied, "Decision")), new Set(["denied", "failed"]));
+  const path = await ask(server!, expand(records, { ...NOTHING, path: "/api/orders" }));
+  t.ok(path.data.length > 0);
+  t.ok(column(path, "Path").every((one) => String(one).startsWith("/api/orders")));
+});
