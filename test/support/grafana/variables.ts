@@ -63,3 +63,16 @@ function replaceVariables(sql: string, chosen: Chosen, encode: UrlEncoding): str
     },
   );
 }
+
+/** A condition that somebody adds to a dashboard: column, operator, value. */
+export type Filter = readonly [column: string, operator: string, value: string];
+
+/** A query with such conditions on one of its tables, as the plugin adds them (adHocFilter.ts). */
+export function filtered(sql: string, table: string, filters: readonly Filter[]): string {
+  if (filters.length === 0) return sql;
+  const conditions = filters.map(([column, operator, value], i) => {
+    const and = i < filters.length - 1 ? "AND" : "";
+    return ` ${column} ${operator === "=~" ? "REGEXP" : operator} \\'${value}\\' ${and}`;
+  });
+  return `${sql} settings additional_table_filters={'${table}' : '${conditions.join("")}'}`;
+}
