@@ -340,17 +340,14 @@ t.test("what Explore asks in OpenTelemetry mode", { skip }, async (t) => {
 
   const row = logs.meta.map(({ name }) => name);
   const [middle] = logs.data.slice(20) as [unknown[]];
-  const at =
-    BigInt(Date.parse(`${String(middle[0]).replace(" ", "T").slice(0, 23)}Z`)) * 1_000_000n;
+  // TimestampTime has whole seconds.
+  const at = `${Math.floor(Date.parse(`${String(middle[0]).replace(" ", "T").slice(0, 23)}Z`) / 1_000)}000000000`;
   const { "service.name": service } = middle[row.indexOf("ResourceAttributes")] as Record<
     string,
     string
   >;
   for (const direction of ["before", "behind"] as const)
-    t.ok(
-      (await answer(otel.logContext(direction, String(at), service!))).data.length > 0,
-      direction,
-    );
+    t.ok((await answer(otel.logContext(direction, at, service!))).data.length > 0, direction);
 
   for (const sql of otel.EDITOR) t.ok((await ask(server!, sql)).data.length > 0, sql);
 });

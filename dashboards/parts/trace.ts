@@ -41,7 +41,7 @@ const MAX_SPANS = 5_000;
 /** The spans of a trace in the columns of Grafana's trace view, with what the proxies' access records say among their attributes. */
 export const TRACE_VIEW = `
 SELECT TraceId AS traceID, SpanId AS spanID, ParentSpanId AS parentSpanID, ServiceName AS serviceName, SpanName AS operationName,
-  toUnixTimestamp64Nano(Timestamp) / 1e6 AS startTime, Duration / 1e6 AS duration,
+  toUnixTimestamp64Nano(Timestamp) * 0.000001 AS startTime, Duration * 0.000001 AS duration,
   ${fields("mapConcat(SpanAttributes, decisions.attributes)")} AS tags,
   ${fields("ResourceAttributes")} AS serviceTags,
   arrayMap((name, at, attributes) -> (name, toString(toUnixTimestamp64Milli(at)), ${fields("attributes")})::Tuple(name String, timestamp String, fields Array(Map(String, String))),
