@@ -9,6 +9,6 @@ export default metrics({
   queries: {
     "{{kind}}": `sum by (kind) (${rate("meshproof_stored_records")})`,
     "put aside, {{kind}}": `sum by (kind) (${rate("meshproof_quarantined_rows")})`,
-    "failed, tried again": `sum(${rate("otelcol_exporter_send_failed_log_records")} or ${rate("otelcol_exporter_send_failed_spans")})`,
+    "failed, tried again": `sum(${rate("otelcol_exporter_send_failed_log_records")}) + sum(${rate("otelcol_exporter_send_failed_spans")})`,
   },
 });
