@@ -7,10 +7,14 @@ import { type Question, questions } from "../../support/grafana/targets.ts";
 import { ALL, interpolate } from "../../support/grafana/variables.ts";
 import type { ServerProcess } from "../../support/server-process.ts";
 import { GoModules } from "../go.ts";
+import { checkPromql } from "../grafana/promql.ts";
 import type { Lane, LaneContext } from "../lane.ts";
 import { requireEngine } from "../server.ts";
 
-/** The dashboards as Go code of Grafana's makers sees them: their types read the files, their plugin SDK makes frames of the answers. */
+/**
+ * The dashboards as Go code of Grafana's makers sees them: their types read the files, their plugin SDK makes frames of the answers. Where there is a Prometheus,
+ * it answers what is asked of one.
+ */
 export const lane: Lane = {
   name: "grafana",
   title: "Grafana's own types read our dashboards, its plugin SDK makes frames of the answers",
@@ -52,6 +56,7 @@ async function run(context: LaneContext): Promise<void> {
   const server = await startShop(join(context.directory, "server"));
   try {
     await checkFrames(context, server, check);
+    await checkPromql(context, server);
   } finally {
     await server.kill();
   }
