@@ -351,3 +351,34 @@ t.test("what Explore asks in OpenTelemetry mode", { skip }, async (t) => {
 
   for (const sql of otel.EDITOR) t.ok((await ask(server!, sql)).data.length > 0, sql);
 });
+
+/** The answer to the question with this name; `toMs` behind now for what leaves the newest out. */
+async function askNamed(name: string, chosen: Chosen, laterMs = 0): Promise<Answer> {
+  const question = questions().find((one) => one.name === name)!;
+  const toMs = Date.now() + 1_000 + laterMs;
+  return ask(server!, expand(question, { ...NOTHING, ...chosen }, { toMs }));
+}
+
+t.test("the trace of a blind spot names it", { skip }, async (t) => {
+  const [blind] = await server!.query<{ TraceId: string }>(
+    `SELECT TraceId FROM otel_traces WHERE (LogId, LeafIndex) IN
+       (SELECT LogId, arrayJoin(Evidence) FROM findings WHERE FindingKind = 'span_without_access')`,
+  );
+  const answer = await askNamed("trace / Findings", { trace_id: blind!.TraceId });
+  t.same(column(answer, "FindingKind"), ["span_without_access"]);
+});
+
+t.test("alert rules tell what went wrong", { skip }, async (t) => {
+  for (const kind of ["integrity_broken", "clock_jump"])
+    await server!.query(
+      `INSERT INTO findings (LogId, Timestamp, FindingKind, State, Subject) VALUES ('0123456789abcdef', now64(9), '${kind}', 'open', 'shop')`,
+      "admin",
+    );
+  t.same((await askNamed("alert / Something is not what was sealed", {})).data, [["shop", "1"]]);
+  t.same((await askNamed("alert / The clock was set", {})).data, [["0123456789abcdef", "1"]]);
+  const unlinked = await askNamed("alert / Access records without spans", {}, 130_000);
+  t.ok(unlinked.data.length > 0);
+  for (const share of column(unlinked, "unlinked")) t.ok(Number(share) < 0.1, "the demo is linked");
+  const stale = await askNamed("alert / No checkpoint for five minutes", {}, 600_000);
+  t.ok(Number(column(stale, "seconds")[0]) > 300);
+});
