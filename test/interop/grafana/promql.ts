@@ -4,13 +4,16 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { freePorts } from "../../../src/store/engine-host.ts";
 import { expressions } from "../../support/grafana/targets.ts";
+import { send } from "../../support/senders.ts";
 import type { ServerProcess } from "../../support/server-process.ts";
+import { envoyBody, spanBody } from "../../support/traffic.ts";
 import type { LaneContext } from "../lane.ts";
 import { whyMissing } from "../needs.ts";
 
 const CLAIM = "every expression in PromQL is answered by a Prometheus that scrapes us";
-/** A rate wants several scrapes. */
-const SCRAPES_MS = 12_000;
+/** A rate wants several scrapes, and something that is counted. */
+const SCRAPES = 12;
+const SCRAPE_MS = 1_000;
 
 /** What has no series before something goes wrong: counters that have not counted. */
 const SILENT =
@@ -46,7 +49,12 @@ scrape_configs: [{ job_name: meshproof, static_configs: [{ targets: ["127.0.0.1:
     return (await (await fetch(url, { signal: context.signal })).json()) as QueryAnswer;
   };
   try {
-    await setTimeout(SCRAPES_MS, undefined, { signal: context.signal });
+    for (let scrape = 0; scrape < SCRAPES; scrape++) {
+      // Each links to the span that comes with it.
+      await post(server, "logs", envoyBody(20, scrape * 20));
+      await post(server, "traces", spanBody(20, scrape * 20));
+      await setTimeout(SCRAPE_MS, undefined, { signal: context.signal });
+    }
     await context.check(CLAIM, async () => {
       for (const [name, expr] of expressions()) {
         const asked = expr.replaceAll("$instance", ".+").replaceAll("$__rate_interval", "10s");
@@ -65,4 +73,14 @@ scrape_configs: [{ job_name: meshproof, static_configs: [{ targets: ["127.0.0.1:
   } finally {
     await prometheus.end("SIGTERM");
   }
+}
+
+async function post(
+  server: ServerProcess,
+  signal: "logs" | "traces",
+  body: Uint8Array,
+): Promise<void> {
+  const response = await send(server.otlp(signal), body);
+  await response.arrayBuffer();
+  assert.equal(response.status, 200);
 }
