@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { GENERATED as DASHBOARDS } from "../dashboards/index.ts";
 import { GENERATED as CONFIGURATION } from "../src/config/generate.ts";
 import { ERRORS } from "../src/core/errors.ts";
 import { PLACE_COLUMNS, TABLES, type Column } from "../src/records/columns.ts";
@@ -51,6 +52,7 @@ function table(columns: readonly Column[]): string {
 /** The generated files by their paths from the project's root. */
 export const GENERATED: Readonly<Record<string, () => string>> = {
   ...CONFIGURATION,
+  ...DASHBOARDS,
   "docs/errors.md": errors,
   "docs/schema.md": schema,
   "docs/dialects.md": dialectsDocument,

@@ -56,8 +56,12 @@ const TABLE_ENGINES = [
   "Null",
 ];
 
-/** Settings that cannot widen what `reader` sees or costs; clients send them unasked (compression, progress, formats). */
+/**
+ * Settings that cannot widen what `reader` sees or costs; clients send them unasked (compression, progress, formats), and Grafana's plugin for the filters
+ * that people add to a dashboard (`additional_table_filters`).
+ */
 const READER_MAY_CHANGE = [
+  "additional_table_filters",
   "enable_http_compression",
   "http_wait_end_of_query",
   "send_progress_in_http_headers",

@@ -46,6 +46,8 @@ export function grantStatements({
       `CREATE SETTINGS PROFILE IF NOT EXISTS ${profile}${on} SETTINGS readonly = 1,`,
       `max_execution_time = ${seconds.default} MIN ${seconds.min} MAX ${seconds.max} CHANGEABLE_IN_READONLY,`,
       "max_memory_usage = 2000000000, max_result_rows = 1000000, max_concurrent_queries_for_user = 16,",
+      // For the filters that people add to a dashboard in Grafana.
+      "additional_table_filters CHANGEABLE_IN_READONLY,",
       "output_format_json_quote_64bit_integers = 1, cancel_http_readonly_queries_on_client_close = 1",
       `TO ${ROLES.reader}`,
     ].join(" "),

@@ -14,6 +14,11 @@ export const PROGRAMS = {
   go: { versionArguments: ["env", "GOVERSION"], version: /go(\d+)\.(\d+)/, atLeast: [1, 25] },
   python3: { versionArguments: ["--version"], version: /Python (\d+)\.(\d+)/, atLeast: [3, 9] },
   openssl: { versionArguments: ["version"], version: /^OpenSSL (\d+)\.(\d+)/, atLeast: [3, 0] },
+  prometheus: {
+    versionArguments: ["--version"],
+    version: /version (\d+)\.(\d+)/,
+    atLeast: [2, 40],
+  },
   "softhsm2-util": { versionArguments: ["--version"], version: /(\d+)\.(\d+)/, atLeast: [2, 6] },
 } as const satisfies Readonly<Record<string, Program>>;
 

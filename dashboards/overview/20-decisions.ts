@@ -1,0 +1,18 @@
+import { timeseries } from "../parts/panels.ts";
+import { BUCKET } from "../parts/sql.ts";
+import { accessRecords, namespace, workload } from "../parts/variables.ts";
+
+export default timeseries({
+  title: "Requests by decision",
+  description:
+    "Access records a second. Denied: a policy of the mesh refused; failed: there was no answer.",
+  unit: "reqps",
+  isStacked: true,
+  words: ["allowed", "denied", "failed", "unknown"],
+  sql: `
+SELECT ${BUCKET}, Decision, count() / $__interval_s AS requests
+FROM access_records
+WHERE ${accessRecords([namespace, workload])}
+GROUP BY time, Decision
+ORDER BY time`,
+});

@@ -1,0 +1,19 @@
+import { WORKLOAD } from "./sql.ts";
+import { accessRecords, identity, namespace, workload } from "./variables.ts";
+
+/** Access records that fit what is chosen on the dashboard of identities. */
+export const SEEN = accessRecords([namespace, workload, identity]);
+
+/** Those of the proxy in front of what was reached: the one that has authenticated the peer. The client's own proxy tells the same request once more. */
+export const ARRIVED = `${SEEN}
+  AND Direction != 'outbound'`;
+
+/** A workload as the peer's certificate names it; where there was none, that is said. */
+export const PEER = "if(PeerPrincipal = '', '(not authenticated)', PeerPrincipal)";
+
+/** What was reached. */
+export const REACHED = WORKLOAD;
+
+/** Nobody whom the mesh has authenticated: neither a certificate, nor a token that was verified, nor a policy engine's word. */
+export const UNAUTHENTICATED =
+  "ActorAssurance IN ('none', 'address', 'header', 'proxy_metadata') AND UserAssurance NOT IN ('token', 'policy_engine')";

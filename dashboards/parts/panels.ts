@@ -1,0 +1,119 @@
+import type { Builder, Dataquery } from "@grafana/grafana-foundation-sdk/cog";
+import {
+  BigValueColorMode,
+  ReduceDataOptionsBuilder,
+} from "@grafana/grafana-foundation-sdk/common";
+import {
+  type Panel,
+  PanelBuilder,
+  ThresholdsConfigBuilder,
+  ThresholdsMode,
+} from "@grafana/grafana-foundation-sdk/dashboard";
+import { PanelBuilder as LogsBuilder } from "@grafana/grafana-foundation-sdk/logs";
+import { PanelBuilder as NodeGraphBuilder } from "@grafana/grafana-foundation-sdk/nodegraph";
+import { PanelBuilder as StatBuilder } from "@grafana/grafana-foundation-sdk/stat";
+import { PanelBuilder as TableBuilder } from "@grafana/grafana-foundation-sdk/table";
+import { colouredWords, type Common, fixedColour, withCommon } from "./common.ts";
+import { CLICKHOUSE, clickHouse } from "./datasource.ts";
+import { LINKED_COLUMNS, linksOf } from "./links.ts";
+
+export { metrics, timeseries } from "./series.ts";
+
+/** From which value on a panel has which colour; the first holds below all others. */
+export type Thresholds = readonly (readonly [from: number | null, colour: string])[];
+
+interface StatOptions extends Common {
+  /** One row with one column: a number or a word. */
+  readonly sql: string;
+  readonly thresholds?: Thresholds;
+  /** What stands there when there is no row. */
+  readonly noValue?: string;
+}
+
+/** One value, large. */
+export function stat(options: StatOptions): Builder<Panel> {
+  const { thresholds = [[null, "text"]], noValue = "none", sql } = options;
+  return (
+    withCommon(new StatBuilder(), options, { width: 4, height: 4 })
+      .datasource(CLICKHOUSE)
+      .withTarget(clickHouse(sql, "table"))
+      .colorMode(BigValueColorMode.Value)
+      .mappings(colouredWords())
+      .noValue(noValue)
+      .thresholds(
+        new ThresholdsConfigBuilder()
+          .mode(ThresholdsMode.Absolute)
+          .steps(thresholds.map(([value, color]) => ({ value, color }))),
+      )
+      // Also a column of text, which the default leaves out.
+      .reduceOptions(
+        new ReduceDataOptionsBuilder().calcs(["lastNotNull"]).fields("/.*/").values(false),
+      )
+  );
+}
+
+interface TableOptions extends Common {
+  /** Rows with named columns, and a LIMIT. */
+  readonly sql: string;
+  /** Units of columns by their names. */
+  readonly units?: Readonly<Record<string, string>>;
+}
+
+/** Columns of which every word has a colour. */
+const WORDS = /\b(?:\w*Decision|State|Severity|Integrity|Completeness)\b/g;
+
+/** Rows. Columns that links.ts names have their links, words their colours. */
+export function table(options: TableOptions): Builder<Panel> {
+  const { sql, units = {} } = options;
+  const panel = withCommon(new TableBuilder(), options, { width: 24, height: 10 })
+    .datasource(CLICKHOUSE)
+    .withTarget(clickHouse(sql, "table"))
+    .filterable(true)
+    .mappings(colouredWords());
+  for (const [column, unit] of Object.entries(units))
+    panel.overrideByName(column, [{ id: "unit", value: unit }]);
+  for (const column of LINKED_COLUMNS)
+    if (new RegExp(`\\b${column}\\b`).test(sql)) panel.overrideByName(column, [linksOf(column)]);
+  for (const column of new Set(sql.match(WORDS)))
+    panel.overrideByName(column, [{ id: "custom.cellOptions", value: { type: "color-text" } }]);
+  return panel;
+}
+
+interface GraphOptions extends Common {
+  /** Columns id, title, mainstat, and arc__… for parts of the circle. */
+  readonly nodes: string;
+  /** Columns id, source, target, mainstat. */
+  readonly edges: string;
+}
+
+/** Nodes and edges. */
+export function graph(options: GraphOptions): Builder<Panel> {
+  return withCommon(new NodeGraphBuilder(), options, { width: 24, height: 14 })
+    .datasource(CLICKHOUSE)
+    .withTarget(clickHouse(options.nodes, "table", "nodes"))
+    .withTarget(clickHouse(options.edges, "table", "edges"))
+    .overrideByName("arc__allowed", [fixedColour("green")])
+    .overrideByName("arc__denied", [fixedColour("red")]);
+}
+
+interface TargetOptions extends Common {
+  readonly target: Builder<Dataquery>;
+}
+
+/** A trace, in the columns of Grafana's trace view. The SDK has no builder of its own for this panel. */
+export function traces(options: TargetOptions): Builder<Panel> {
+  return withCommon(new PanelBuilder().type("traces"), options, { width: 24, height: 16 })
+    .datasource(CLICKHOUSE)
+    .withTarget(options.target)
+    .overrideByName("spanID", [linksOf("spanID")]);
+}
+
+/** Logs: columns timestamp, body, level and so on. */
+export function logs(options: TargetOptions): Builder<Panel> {
+  return withCommon(new LogsBuilder(), options, { width: 24, height: 8 })
+    .datasource(CLICKHOUSE)
+    .withTarget(options.target)
+    .showTime(true)
+    .wrapLogMessage(true)
+    .enableLogDetails(true);
+}

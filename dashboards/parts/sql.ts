@@ -1,0 +1,40 @@
+/** SQL that several panels use. Tables have no database in front: the data source's default database is where they are. */
+
+/** A workload as findings and the API's coverage name it: workload.namespace, as Envoy names the service of its spans. */
+export const WORKLOAD =
+  "multiIf(LocalWorkload = '', ServiceName, LocalNamespace = '', LocalWorkload, concat(LocalWorkload, '.', LocalNamespace))";
+
+/** The peer's address as people write it. */
+export const ADDRESS = "replaceOne(toString(PeerAddress), '::ffff:', '')";
+
+/** The API's name of a record, under which it gives the record and its proof. */
+export const RECORD = "concat(LogId, ':', toString(LeafIndex)) AS Record";
+
+/** A column of times for time series: one point for each interval that the panel has room for. */
+export const BUCKET = "$__timeInterval(Timestamp) AS time";
+
+/**
+ * Over more than two days one record of so many, so that a year costs no more memory than a day: leaf indexes are dense, and have nothing to do with what a
+ * record says.
+ */
+export function sampled(column: string): string {
+  return `${column} % greatest(1, intDiv(dateDiff('second', $__fromTime, $__toTime), 86400)) = 0`;
+}
+
+/** Access records with a link to a span. Links are made after the record has come, at most a correlation window later: an hour and a day are room for both. */
+export const IS_LINKED = `(LogId, LeafIndex) IN (
+    SELECT AccessLog, AccessLeaf FROM trace_links
+    WHERE Timestamp >= $__fromTime - INTERVAL 1 HOUR AND Timestamp <= $__toTime + INTERVAL 1 DAY
+      AND Rule NOT IN ('peer', 'decision') AND ${sampled("AccessLeaf")}
+  )`;
+
+/** Access records of which no span can be known: they name no trace, or one that was not sampled. */
+export const IS_UNTRACED = "(TraceId = '' OR SampledHint = 0)";
+
+/** Only the values that come most often, so that a panel has as many series as can be told apart. */
+export function among(expression: string, where: string, limit = 10): string {
+  return `${expression} IN (
+    SELECT ${expression} FROM access_records WHERE ${where}
+    GROUP BY 1 ORDER BY count() DESC LIMIT ${limit}
+  )`;
+}

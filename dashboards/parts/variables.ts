@@ -1,0 +1,189 @@
+import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
+import {
+  AdHocVariableBuilder,
+  CustomVariableBuilder,
+  DatasourceVariableBuilder,
+  QueryVariableBuilder,
+  TextBoxVariableBuilder,
+  type VariableModel,
+  VariableRefresh,
+  VariableSort,
+} from "@grafana/grafana-foundation-sdk/dashboard";
+import { CLICKHOUSE, clickHouseModel, PROMETHEUS } from "./datasource.ts";
+import { WORKLOAD } from "./sql.ts";
+
+/**
+ * Variables, and the SQL conditions that they stand for.
+ *
+ * Values come from clients and from links, and the plugin puts them between quotes without looking at them (`'${value.join("','")}'`); Grafana's own format `sqlstring`
+ * does not know that ClickHouse takes a backslash for an escape. So no value is ever put into SQL as it is: Grafana percent-encodes it, which leaves neither
+ * quote nor backslash, and ClickHouse decodes it.
+ */
+export interface Variable {
+  readonly name: string;
+  readonly builder: Builder<VariableModel>;
+  /** True where no value is chosen, or the record has one that is. */
+  readonly condition: string;
+}
+
+/** `var-name=first&var-name=second` as Grafana's format `queryparam` writes it, as an array. */
+function chosen(name: string): string {
+  return `arrayMap(v -> decodeURLFormComponent(v), extractAll('\${${name}:queryparam}', 'var-${name}=([^&]*)'))`;
+}
+
+/** One text, encoded by Grafana's format `percentencode`. */
+export function textOf(name: string): string {
+  return `decodeURLComponent('\${${name}:percentencode}')`;
+}
+
+/** A condition that is not there while nothing is chosen: a macro of the plugin. */
+function unlessAll(condition: string, name: string): string {
+  return `$__conditionalAll(${condition}, $${name})`;
+}
+
+/** The values of an expression over access records, most frequent first; several can be chosen. */
+function choice(name: string, label: string, expression: string, description: string): Variable {
+  const sql = `SELECT ${expression} AS value FROM access_records
+WHERE $__timeFilter(Timestamp) AND value != ''
+GROUP BY value ORDER BY count() DESC LIMIT 500`;
+  return {
+    name,
+    builder: new QueryVariableBuilder(name)
+      .label(label)
+      .description(description)
+      .datasource(CLICKHOUSE)
+      .query({ ...clickHouseModel(sql, "table", `${name}-values`) })
+      .definition(sql)
+      .refresh(VariableRefresh.OnTimeRangeChanged)
+      .sort(VariableSort.Disabled)
+      .multi(true)
+      .includeAll(true)
+      .allowCustomValue(true)
+      .current({ text: ["All"], value: ["$__all"] }),
+    // `has` of a constant array, since ClickHouse uses the order of a table and its projections for it.
+    condition: unlessAll(`has(${chosen(name)}, ${expression})`, name),
+  };
+}
+
+export const identity = choice(
+  "identity",
+  "Identity",
+  "Actor",
+  "Who asked: the end user, else the workload, else the address",
+);
+export const namespace = choice(
+  "namespace",
+  "Namespace",
+  "LocalNamespace",
+  "Namespace of the workload whose proxy wrote the record",
+);
+export const workload = choice(
+  "workload",
+  "Workload",
+  WORKLOAD,
+  "Workload whose proxy wrote the record",
+);
+export const decision = choice(
+  "decision",
+  "Decision",
+  "Decision",
+  "allowed, denied, failed or unknown",
+);
+export const policy = choice("policy", "Policy", "Policy", "The policy that decided");
+
+/** A text that is typed. */
+function text(name: string, label: string, description: string, condition: string): Variable {
+  return {
+    name,
+    builder: new TextBoxVariableBuilder(name)
+      .label(label)
+      .description(description)
+      .defaultValue("")
+      .current({ text: "", value: "" }),
+    condition: unlessAll(condition, name),
+  };
+}
+
+export const path = text(
+  "path",
+  "Path",
+  "Beginning of the path, such as /api/orders",
+  `startsWith(Path, ${textOf("path")})`,
+);
+
+/** The trace that is chosen. IDs are hexadecimal: encoding changes none, and what it would change matches none. */
+export const TRACE = "'${trace_id:percentencode}'";
+export const traceId = text("trace_id", "Trace ID", "32 hexadecimal digits", `TraceId = ${TRACE}`);
+
+/** How far before the time range something must have been seen not to be new. */
+export const history: Variable = {
+  name: "history",
+  builder: new CustomVariableBuilder("history")
+    .label("History")
+    .description("What was seen this long before the time range is not new")
+    .values("1,7,30")
+    .current({ text: "7", value: "7" })
+    .options(["1", "7", "30"].map((days) => ({ text: days, value: days, selected: days === "7" }))),
+  condition: "",
+};
+
+/** An interval of so many days; what is no number counts as none. */
+export const HISTORY = "toIntervalDay(toUInt16OrZero('${history:percentencode}'))";
+
+/** Where links to proofs lead. */
+export const api: Variable = {
+  name: "api",
+  builder: new TextBoxVariableBuilder("api")
+    .label("API")
+    .description("Where browsers reach meshproof's API, for links to records and proofs")
+    .defaultValue("http://127.0.0.1:8320")
+    .current({ text: "http://127.0.0.1:8320", value: "http://127.0.0.1:8320" }),
+  condition: "",
+};
+
+export const clickhouse: Variable = {
+  name: "datasource",
+  builder: new DatasourceVariableBuilder("datasource")
+    .label("ClickHouse")
+    .type("grafana-clickhouse-datasource"),
+  condition: "",
+};
+
+export const prometheus: Variable = {
+  name: "prometheus",
+  builder: new DatasourceVariableBuilder("prometheus").label("Prometheus").type("prometheus"),
+  condition: "",
+};
+
+/** Which meshproof, where Prometheus reads several. */
+export const instance: Variable = {
+  name: "instance",
+  builder: new QueryVariableBuilder("instance")
+    .label("Instance")
+    .datasource(PROMETHEUS)
+    .query({ refId: "instances", query: "label_values(meshproof_tree_size, instance)", qryType: 1 })
+    .definition("label_values(meshproof_tree_size, instance)")
+    .refresh(VariableRefresh.OnTimeRangeChanged)
+    .sort(VariableSort.AlphabeticalAsc)
+    .multi(true)
+    .includeAll(true)
+    .allValue(".+")
+    .current({ text: ["All"], value: ["$__all"] }),
+  condition: "",
+};
+
+/** Any column: the plugin turns its filters into the setting `additional_table_filters`. */
+export const filters: Variable = {
+  name: "filters",
+  builder: new AdHocVariableBuilder("filters")
+    .label("Filters")
+    .description("Conditions on any column of access_records")
+    .datasource(CLICKHOUSE),
+  condition: "",
+};
+
+/** Access records in the time range that fit what is chosen. */
+export function accessRecords(variables: readonly Variable[] = []): string {
+  const conditions = variables.map(({ condition }) => condition).filter((one) => one !== "");
+  return ["$__timeFilter(Timestamp)", ...conditions].join("\n  AND ");
+}

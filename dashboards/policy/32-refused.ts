@@ -1,0 +1,17 @@
+import { table } from "../parts/panels.ts";
+import { DECIDED } from "../parts/policy.ts";
+
+export default table({
+  title: "Who was refused",
+  description: "Refused requests by who asked and for what.",
+  width: 12,
+  height: 8,
+  sql: `
+SELECT Actor, ActorAssurance, ServiceName, Method, Path, DecisionEngine, Policy, count() AS Denials, max(Timestamp) AS Last
+FROM access_records
+WHERE ${DECIDED}
+  AND Decision = 'denied'
+GROUP BY Actor, ActorAssurance, ServiceName, Method, Path, DecisionEngine, Policy
+ORDER BY Denials DESC
+LIMIT 200`,
+});
