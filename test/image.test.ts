@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import t from "tap";
 import { loadConfig } from "../src/config/load.ts";
@@ -47,25 +47,23 @@ t.test(
   },
 );
 
-t.test("the build sees what it copies, and no secret, no data and nothing of Git", async (t) => {
+t.test("the build sees what it copies, and nothing else", async (t) => {
   const files = contextFiles(ROOT, read(".dockerignore"));
-  const has = (path: string): boolean =>
-    files.some((file) => file === path || file.startsWith(`${path}/`));
-  for (const step of of("COPY"))
-    if (step.flags["from"] === undefined)
-      for (const source of copied(step).sources)
-        t.ok(has(source), `${source} of line ${step.line}`);
-  t.same(
-    new Set(files.map((file) => file.split("/")[0])),
-    new Set(
-      of("COPY")
-        .filter(({ flags }) => flags["from"] === undefined)
-        .flatMap((step) => copied(step).sources.map((source) => source.split("/")[0]!)),
-    ),
-  );
-  const seen = (path: string): boolean =>
-    contextFiles(ROOT, `*\n!docker\n`).includes(path) && has(path);
-  t.notOk(seen("docker/compose.yaml"), "only what is named is let in");
+  const sources = of("COPY")
+    .filter(({ flags }) => flags["from"] === undefined)
+    .flatMap((step) => copied(step).sources);
+  const isBelow = (file: string, source: string): boolean =>
+    file === source || file.startsWith(`${source}/`);
+  for (const source of sources)
+    t.ok(
+      files.some((file) => isBelow(file, source)),
+      source,
+    );
+  for (const file of files)
+    t.ok(
+      sources.some((source) => isBelow(file, source)),
+      file,
+    );
 });
 
 t.test("patterns of .dockerignore", async (t) => {
@@ -155,6 +153,5 @@ t.test(
       /MESHPROOF_CLICKHOUSE/,
       "an image that nobody told where to store does not start",
     );
-    t.ok(existsSync(join(ROOT, "docker/secrets.sh")));
   },
 );

@@ -25,6 +25,11 @@ const SETTINGS = new Set([
   "LABEL",
 ]);
 
+const FLAGS: Readonly<Record<string, ReadonlySet<string>>> = {
+  COPY: new Set(["from"]),
+  RUN: new Set(["mount"]),
+};
+
 /** What a build has made: directories that lie one over the other, the topmost first, over this machine's own root; and how to start it. */
 export interface Image {
   readonly layers: readonly string[];
@@ -86,6 +91,9 @@ export class ImageBuilder {
     let directory = imageConfig(this.#stages, base).directory;
     const lines: string[] = [];
     for (const step of steps) {
+      const unknown = Object.keys(step.flags).find((flag) => !FLAGS[step.instruction]?.has(flag));
+      if (unknown !== undefined && !SETTINGS.has(step.instruction))
+        throw new Error(`line ${step.line}: --${unknown} is not known here`);
       if (step.instruction === "WORKDIR") {
         directory = posix.resolve(directory, step.text);
         lines.push(`mkdir -p ${quote(`$root${directory}`)}`);

@@ -121,6 +121,10 @@ export class Network {
     return host;
   }
 
+  address(name: string): string {
+    return this.#addresses.get(name)!;
+  }
+
   /** The names of all hosts, as /etc/hosts has them; it is written anew when one joins. */
   get hostsFile(): string {
     return join(this.#context.directory, "hosts");

@@ -96,30 +96,26 @@ export class Meshproof {
   }
 
   get(port: number, path: string, token?: string): Promise<Answer> {
-    const headers = token === undefined ? {} : { authorization: `Bearer ${this.#secret(token)}` };
-    return this.#host.fetch(`http://127.0.0.1:${port}${path}`, { headers });
+    return this.#host.fetch(`http://127.0.0.1:${port}${path}`, {
+      headers: this.#authorization(token),
+    });
   }
 
   /** Sends one access record, whose path says which. */
   send(path: string, token?: string): Promise<Answer> {
-    const attribute = (key: string, value: string): object => ({
+    const said = { method: "GET", path, response_code: "200", protocol: "HTTP/2" };
+    const attribute = ([key, stringValue]: [string, string]): object => ({
       key,
-      value: { stringValue: value },
+      value: { stringValue },
     });
-    const attributes = Object.entries({
-      method: "GET",
-      path,
-      response_code: "200",
-      protocol: "HTTP/2",
-    }).map(([key, value]) => attribute(key, value));
-    const log = { timeUnixNano: `${BigInt(Date.now()) * 1_000_000n}`, attributes };
-    const resource = { attributes: [attribute("log_name", "otel_envoy_accesslog")] };
+    const log = {
+      timeUnixNano: `${BigInt(Date.now()) * 1_000_000n}`,
+      attributes: Object.entries(said).map(attribute),
+    };
+    const resource = { attributes: [attribute(["log_name", "otel_envoy_accesslog"])] };
     return this.#host.fetch("http://127.0.0.1:4318/v1/logs", {
       method: "POST",
-      headers: {
-        "content-type": "application/json",
-        ...(token === undefined ? {} : { authorization: `Bearer ${this.#secret(token)}` }),
-      },
+      headers: { "content-type": "application/json", ...this.#authorization(token) },
       body: JSON.stringify({ resourceLogs: [{ resource, scopeLogs: [{ logRecords: [log] }] }] }),
     });
   }
@@ -160,7 +156,9 @@ export class Meshproof {
     return Number(treeSize);
   }
 
-  #secret(name: string): string {
-    return readFileSync(join(this.#secrets, `token-${name}`), "utf8");
+  #authorization(token: string | undefined): Record<string, string> {
+    if (token === undefined) return {};
+    const secret = readFileSync(join(this.#secrets, `token-${token}`), "utf8");
+    return { authorization: `Bearer ${secret}` };
   }
 }
