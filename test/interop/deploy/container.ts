@@ -129,6 +129,11 @@ export class Container {
     return this.#child.ended;
   }
 
+  /** Ends it as an engine does when the grace is over. */
+  kill(): Promise<number | null> {
+    return this.#child.end("SIGKILL");
+  }
+
   /** Asks until `isThere` holds. Rejects with what the container printed when it ends, or does not come that far. */
   async until(isThere: () => Promise<boolean>, timeLimitMs: number): Promise<void> {
     let hasEnded = false;

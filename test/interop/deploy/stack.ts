@@ -103,7 +103,14 @@ export class Meshproof {
 
   /** Sends one access record, whose path says which. */
   send(path: string, token?: string): Promise<Answer> {
-    const said = { method: "GET", path, response_code: "200", protocol: "HTTP/2" };
+    const said = {
+      method: "GET",
+      path,
+      response_code: "200",
+      response_flags: "-",
+      duration: "3",
+      upstream_cluster: "inbound|8080||",
+    };
     const attribute = ([key, stringValue]: [string, string]): object => ({
       key,
       value: { stringValue },
