@@ -21,11 +21,12 @@ random() { openssl rand -base64 32 | tr '+/' '-_' | tr -d '=\n'; }
 sha256() { openssl dgst -sha256 -r | cut -d ' ' -f 1; }
 
 # ClickHouse is told hashes, its clients passwords.
-printf 'users:\n' >clickhouse-passwords.yaml
 for user in admin writer reader; do
   random >"clickhouse-$user"
-  printf '  %s: { password_sha256_hex: %s }\n' "$user" "$(sha256 <"clickhouse-$user")" >>clickhouse-passwords.yaml
-done
+  printf '  <%s><password_sha256_hex>%s</password_sha256_hex></%s>\n' "$user" "$(sha256 <"clickhouse-$user")" "$user"
+done >hashes
+{ echo '<clickhouse><users>' && cat hashes && echo '</users></clickhouse>'; } >clickhouse-passwords.xml
+rm hashes
 random >grafana-admin
 
 # So is meshproof: as `meshproof token` makes them.

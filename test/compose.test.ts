@@ -75,6 +75,11 @@ const mounted = ({ secrets = [], configs = [] }: Service): Map<string, string> =
     ]),
   ]);
 
+/** What stands in the first element of a name. */
+function inner(xml: string, element: string): string {
+  return new RegExp(`<${element}>([^]*?)</${element}>`).exec(xml)?.[1] ?? "";
+}
+
 /** Why the script of secrets cannot run here; false when it can. */
 function whyNoOpenssl(): string | false {
   try {
@@ -185,12 +190,11 @@ t.test("docker/secrets.sh makes every secret, once", { skip: whyNoOpenssl() }, a
   const tokens = parseTokens(text("meshproof-tokens"));
   t.same(tokens.find(text("token-collector")), { role: "sender", name: "collector" });
   t.same(tokens.find(text("token-auditor")), { role: "auditor", name: "auditor" });
-  const { users } = parse(text("clickhouse-passwords.yaml")) as {
-    users: Record<string, { password_sha256_hex: string }>;
-  };
-  t.same(Object.keys(users), ["admin", "writer", "reader"]);
-  for (const [user, { password_sha256_hex }] of Object.entries(users))
-    t.equal(password_sha256_hex, hash("sha256", text(`clickhouse-${user}`)), user);
+  const hashes = text("clickhouse-passwords.xml").matchAll(
+    /<(\w+)><password_sha256_hex>(\w+)<\/password_sha256_hex><\/\1>/g,
+  );
+  for (const user of ["admin", "writer", "reader"])
+    t.same(hashes.next().value?.slice(1), [user, hash("sha256", text(`clickhouse-${user}`))]);
   const [published] = (JSON.parse(text("mesh-jwks.json")) as { keys: [JsonWebKey] }).keys;
   const login = createPublicKey(text("mesh-login.key")).export({ format: "jwk" });
   t.same([published.x, published.y], [login.x, login.y]);
@@ -257,22 +261,26 @@ t.test(
 t.test(
   "ClickHouse's users may do what `meshproof schema` grants, no more and no less",
   async (t) => {
-    const { users, profiles } = parse(read("clickhouse/users.yaml")) as {
-      users: Record<string, { grants: { query: string[] }; profile: string }>;
-      profiles: Record<string, Record<string, unknown>>;
-    };
+    const xml = read("clickhouse/users.xml").replaceAll(/<!--[^]*?-->/g, "");
     const statements = grantStatements({ database: "otel" });
     const rights = (grant: string): string[] => {
       const [, list, on] = /^GRANT (.*) ON (\S+)/.exec(grant.replaceAll("`", ""))!;
       return list!.split(", ").map((right) => `${right} ON ${on}`);
     };
-    t.same(Object.keys(users).sort(), Object.keys(ROLES).sort(), "and there is no default user");
+    const users = new Map(
+      [...inner(xml, "users").matchAll(/<(\w+)>\s*<networks>([^]*?)<\/\1>/g)].map(
+        ([, name, text]) => [name!, text!],
+      ),
+    );
+    t.same([...users.keys()].sort(), Object.keys(ROLES).sort(), "and there is no default user");
     for (const [user, role] of Object.entries(ROLES)) {
       const printed = statements.filter(
         (one) => one.startsWith("GRANT ") && one.split(" TO ")[1]!.split(", ").includes(role),
       );
       t.same(
-        users[user]!.grants.query.flatMap(rights).sort(),
+        [...users.get(user)!.matchAll(/<query>(.*)<\/query>/g)]
+          .flatMap(([, grant]) => rights(grant!))
+          .sort(),
         printed.flatMap(rights).sort(),
         user,
       );
@@ -280,17 +288,19 @@ t.test(
     const [, limits] = /SETTINGS (.*) TO /.exec(
       statements.find((one) => one.startsWith("CREATE SETTINGS PROFILE"))!,
     )!;
-    const profile = profiles[users["reader"]!.profile]!;
+    t.equal(inner(users.get("reader")!, "profile"), "reader");
+    const [, settings, constraints] = /^([^]*)<constraints>([^]*)<\/constraints>/.exec(
+      inner(inner(xml, "profiles"), "reader"),
+    )!;
     for (const [, name, value, min, max] of limits!.matchAll(
       /(\w+) = (\d+)(?: MIN (\d+) MAX (\d+) CHANGEABLE_IN_READONLY)?/g,
     )) {
-      t.equal(profile[name!], Number(value), `reader: ${name}`);
+      t.equal(inner(settings!, name!), value, `reader: ${name}`);
       if (min !== undefined)
-        t.same((profile["constraints"] as Record<string, object>)[name!], {
-          min: Number(min),
-          max: Number(max),
-          changeable_in_readonly: {},
-        });
+        t.equal(
+          inner(constraints!, name!),
+          `<min>${min}</min><max>${max}</max><changeable_in_readonly/>`,
+        );
     }
   },
 );
@@ -344,8 +354,8 @@ t.test(
       ],
     );
     const [clickhouse] = datasources;
-    const { tcp_port } = parse(read("clickhouse/config.yaml")) as { tcp_port: number };
-    t.same([clickhouse!.jsonData.host, clickhouse!.jsonData.port], ["clickhouse", tcp_port]);
+    const port = Number(inner(read("clickhouse/config.xml"), "tcp_port"));
+    t.same([clickhouse!.jsonData.host, clickhouse!.jsonData.port], ["clickhouse", port]);
     t.ok(mounted(service).has("/run/secrets/clickhouse-reader"));
     const { providers } = parse(read("grafana/provisioning/dashboards/meshproof.yaml")) as {
       providers: { options: { path: string } }[];

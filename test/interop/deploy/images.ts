@@ -209,15 +209,15 @@ export async function checkRemote(
       name: "clickhouse",
       host,
       user: "101:101",
-      entrypoint: ["clickhouse-server", "--config-file=/etc/meshproof/config.yaml"],
+      entrypoint: ["clickhouse-server", "--config-file=/etc/meshproof/config.xml"],
       command: [],
       tmpfs: ["/tmp"],
       mounts: [
-        configs("config.yaml"),
-        configs("users.yaml"),
+        configs("config.xml"),
+        configs("users.xml"),
         {
-          source: join(secrets, "clickhouse-passwords.yaml"),
-          target: "/etc/meshproof/users.d/passwords.yaml",
+          source: join(secrets, "clickhouse-passwords.xml"),
+          target: "/etc/meshproof/users.d/passwords.xml",
         },
         {
           source: makeVolume(context, "clickhouse", 101),

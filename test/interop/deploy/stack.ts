@@ -44,7 +44,7 @@ export function makeVolume(
 export function asEngine(image: Image, options: Omit<ContainerOptions, "image">): ContainerOptions {
   const own: Mount[] = [
     { source: join(HERE, "engine.mjs"), target: "/run/engine.mjs" },
-    { source: join(HERE, "engine-users.yaml"), target: "/etc/meshproof/users.d/engine.yaml" },
+    { source: join(HERE, "engine-users.xml"), target: "/etc/meshproof/users.d/engine.xml" },
   ];
   const [, configFile] = options.entrypoint ?? [];
   return {
