@@ -178,6 +178,7 @@ t.test("a failure that a restart does not cure restarts nothing", async (t) => {
   t.ok(container.startupProbe.periodSeconds * container.startupProbe.failureThreshold >= 600);
   for (const { spec, metadata } of ofKind("Service"))
     t.equal(spec["publishNotReadyAddresses"], true, metadata.name);
+  t.equal(set!.spec["podManagementPolicy"], "Parallel", "and a mended configuration is rolled out");
 });
 
 t.test(
