@@ -162,8 +162,9 @@ export async function prepareTables(
     logger,
   };
   const admin = store.client("admin");
+  let told = "";
   try {
-    for (let attempt = 1; ; attempt++) {
+    for (;;) {
       try {
         await migrate(admin, schema);
         return;
@@ -171,11 +172,13 @@ export async function prepareTables(
         const isRetryable =
           error instanceof MeshproofError && error.code === "STORE_FAILED" && store.engine === null;
         if (!isRetryable) throw error;
-        if (attempt === 1)
+        // What it says when it has come up may be another matter than that it was not there.
+        if (error.message !== told)
           logger.warn(
             { url: store.url, err: error },
             "ClickHouse does not take the tables yet; records wait in the journal until it does",
           );
+        told = error.message;
         await setTimeout(RETRY_MS, undefined, { signal });
       }
     }

@@ -3,7 +3,6 @@ import { join, resolve } from "node:path";
 import t from "tap";
 import { parse } from "yaml";
 import { GENERATED } from "../docs/generate.ts";
-import { loadConfig } from "../src/config/load.ts";
 import { DURABLE_STEPS } from "../src/core/durable-steps.ts";
 import { ERRORS } from "../src/core/errors.ts";
 
@@ -45,15 +44,6 @@ t.test("every durable step is done in one place, and documented in its order", a
   }
   for (const [, file] of tables[0]!.matchAll(/`(\w+\/[\w-]+\.ts)` \|$/gm))
     t.match(readFileSync(join(ROOT, "src", file!), "utf8"), /inStep/, file!);
-});
-
-t.test("the image's configuration is valid", async (t) => {
-  const config = loadConfig(
-    [join(ROOT, "config/meshproof.yaml"), join(ROOT, "docker/meshproof.yaml")],
-    {},
-  );
-  t.equal(config.storage.directory, "/data");
-  t.equal(config.receivers.otlp.protocols.http.endpoint.host, "0.0.0.0");
 });
 
 t.test("the README's exporter is the one of config/collector.yaml", async (t) => {

@@ -9,6 +9,14 @@ export const ROLES = {
   reader: "meshproof_reader",
 } as const;
 
+/** The engines of our database and tables. */
+function enginesOf(cluster: string | undefined): readonly string[] {
+  const families = ["MergeTree", "AggregatingMergeTree"];
+  return cluster === undefined
+    ? ["Atomic", ...families]
+    : ["Atomic", ...families.map((family) => `Replicated${family}`), "Distributed"];
+}
+
 /**
  * The statements that make the three roles on a remote server, as the embedded one has them as users:
  * `admin` creates tables, drops expired partitions and erases, `writer` inserts and reads but changes nothing, `reader` (Grafana, people) reads within limits.
@@ -28,6 +36,8 @@ export function grantStatements({
   return [
     ...Object.values(ROLES).map((role) => `CREATE ROLE IF NOT EXISTS ${role}${on}`),
     `GRANT${on} CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER TABLE, DROP TABLE, TRUNCATE, OPTIMIZE, SELECT, INSERT, SHOW ON ${everything} TO ${ROLES.admin}`,
+    // A server may want one for each engine (table_engines_require_grant).
+    ...enginesOf(cluster).map((engine) => `GRANT${on} TABLE ENGINE ON ${engine} TO ${ROLES.admin}`),
     `GRANT${on} SELECT ON system.columns TO ${ROLES.admin}, ${ROLES.writer}`,
     // Which partitions are over, and whether a deletion has come to its end.
     `GRANT${on} SELECT ON system.parts TO ${ROLES.admin}`,

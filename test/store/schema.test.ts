@@ -224,6 +224,17 @@ t.test("on a ClickHouse server", { skip: missing(server) }, async (t) => {
     );
   });
 
+  await t.test("the administrator's role has a grant for each engine that is used", async (t) => {
+    for (const target of [{ database: "otel" }, { database: "otel", cluster: "main" }]) {
+      const text = createStatements({ ...target, retention: RETENTION }).join("\n");
+      const engines = new Set([...text.matchAll(/ENGINE = (\w+)/g)].map(([, engine]) => engine!));
+      const granted = grantStatements(target).flatMap(
+        (statement) => /TABLE ENGINE ON (\w+) TO meshproof_admin$/.exec(statement)?.[1] ?? [],
+      );
+      t.same(granted.sort(), [...engines].sort());
+    }
+  });
+
   await t.test("statements for clusters and roles are sound SQL", async (t) => {
     const client = server.client(t, "admin");
     const statements = [

