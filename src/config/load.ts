@@ -111,9 +111,31 @@ function readSource(
       node.value = "text" in expanded ? expanded.text : null;
     },
   });
+  renameAliases(document, report);
   const value =
     document.errors.length === 0 ? toValue(document, (message) => report(0, message)) : undefined;
   return { file, document, lines, value };
+}
+
+/** Names of the Collector that mean the same: its exporter is called otlp_http now, and was otlphttp. */
+const ALIASES = [{ parent: "exporters", alias: "otlp_http", name: "otlphttp" }] as const;
+
+/** Gives aliased keys the name that they have here, where they stand, so that problems are shown at their place. */
+function renameAliases(
+  document: Document.Parsed,
+  report: (offset: number, message: string) => void,
+): void {
+  for (const { parent, alias, name } of ALIASES) {
+    const options = document.get(parent);
+    if (!isMap(options)) continue;
+    const key = options.items
+      .map((pair) => pair.key)
+      .find((key) => isScalar(key) && key.value === alias);
+    if (!isScalar(key)) continue;
+    if (options.has(name))
+      report(key.range?.[0] ?? 0, `expected one of ${name} and ${alias}, got both`);
+    else key.value = name;
+  }
 }
 
 function toValue(document: Document.Parsed, report: (message: string) => void): unknown {

@@ -20,6 +20,8 @@ export interface MetricsOptions {
 
 const RECEIVER: Attributes = { receiver: "otlp", transport: "http" };
 const EXPORTER: Attributes = { exporter: "clickhouse" };
+/** The forwarder, by the name of its section in the configuration. */
+const FORWARDER: Attributes = { exporter: "otlphttp" };
 const ITEMS = { logs: "log_records", traces: "spans" } as const;
 const ITEM_WORDS = { logs: "log records", traces: "spans" } as const;
 
@@ -63,6 +65,11 @@ export class Metrics {
   readonly #sendFailed = this.#perSignal(
     "otelcol_exporter_send_failed_",
     (items) => `Number of ${items} in failed attempts to send to destination; each is tried again.`,
+    EXPORTER,
+  );
+  readonly #enqueueFailed = this.#perSignal(
+    "otelcol_exporter_enqueue_failed_",
+    (items) => `Number of ${items} failed to be added to the sending queue.`,
     EXPORTER,
   );
   readonly #requests = this.#counter(
@@ -198,6 +205,33 @@ export class Metrics {
   rowsFailed(kind: KindName, rows: number): void {
     const signal = signalOf(kind);
     if (signal !== undefined) this.#sendFailed[signal].add(rows, EXPORTER);
+  }
+
+  /** The next backend has taken records. */
+  recordsForwarded(signal: Signal, records: number): void {
+    this.#sent[signal].add(records, FORWARDER);
+  }
+
+  /** Records are not passed on: the next backend did not take them, or the queue had no room for them. */
+  recordsNotForwarded(signal: Signal, records: number, isQueueFull: boolean): void {
+    (isQueueFull ? this.#enqueueFailed : this.#sendFailed)[signal].add(records, FORWARDER);
+  }
+
+  /** There is a forwarder: its counters begin at 0, and its queue is read at each scrape. */
+  observeForwarding(read: () => { queueBytes: number; queueCapacityBytes: number }): void {
+    for (const counters of [this.#sent, this.#sendFailed, this.#enqueueFailed])
+      for (const counter of Object.values(counters)) counter.add(0, FORWARDER);
+    const [size, capacity] = [GAUGES.storeQueueBytes, GAUGES.storeQueueCapacityBytes].map(
+      ([name, description]) => this.#meter.createObservableGauge(name, { description }),
+    );
+    this.#meter.addBatchObservableCallback(
+      (result) => {
+        const { queueBytes, queueCapacityBytes } = read();
+        result.observe(size!, queueBytes, FORWARDER);
+        result.observe(capacity!, queueCapacityBytes, FORWARDER);
+      },
+      [size!, capacity!],
+    );
   }
 
   rowsQuarantined(kind: KindName, rows: number): void {
