@@ -183,6 +183,7 @@ async function build(
     nextIndex: sealer.signedSize,
     keyWindowMs: http.deduplication.window,
     maxKeys: http.deduplication.max_keys,
+    withOriginals: config.exporters.otlphttp !== undefined,
     logger,
     onFatal,
     onDurable: (batch, meta) => follow(batch, meta),
