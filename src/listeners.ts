@@ -106,7 +106,8 @@ export async function openListeners(
       detail: `${sealer.size - sealer.signedSize} records under no signed checkpoint, ${sealer.size - sealer.publishedSize} under no published one`,
     },
   ];
-  const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs });
+  const { path } = healthCheck;
+  const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs, path });
   closers.push(() => health.close());
   const metricsListener = await metrics.listen(config.service.telemetry.metrics.address);
   closers.push(() => metricsListener.close());
@@ -180,6 +181,7 @@ export async function openListeners(
     consumer: pipeline,
     metrics: {
       accepted: () => {},
+      answered: (request) => metrics.requestAnswered(request),
       refused: ({ signal, code, sender }) => {
         metrics.requestRefused(signal ?? "logs", code, 0);
         totals.refused();

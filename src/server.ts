@@ -125,6 +125,8 @@ async function build(
 
   const metrics = new Metrics({
     withoutTypeSuffix: config.service.telemetry.metrics.without_type_suffix,
+    withoutUnits: config.service.telemetry.metrics.without_units,
+    version: VERSION,
   });
   const tokens =
     tokenFile.file === ""

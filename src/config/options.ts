@@ -544,6 +544,11 @@ export const configSchema = section("", {
         "127.0.0.1:13133",
         "Address to listen on; port 0 means any free port.",
       ),
+      path: option(
+        matching(/^\/[\w./~-]*$/, "a path such as /health"),
+        "/",
+        "Path that answers, with all below it; / means every path, as in the Collector.",
+      ),
     }),
     api: section("Queries, proofs and the log's tiles.", {
       endpoint: option(
@@ -629,6 +634,11 @@ export const configSchema = section("", {
           boolean,
           true,
           "Name counters as the Collector does by default: without _total.",
+        ),
+        without_units: option(
+          boolean,
+          true,
+          "Name the Collector's metrics as it does by default: without _seconds and _bytes where its name has none. Names of ours have their unit in any case.",
         ),
       }),
     }),
