@@ -11,6 +11,8 @@ export interface ReceivedRequest {
   readonly headers: IncomingHttpHeaders;
   readonly message: Plain;
   readonly atMs: number;
+  /** What it was answered; 0 for nothing. */
+  status: number;
 }
 
 export interface Answer {
@@ -51,14 +53,16 @@ export class NextBackend {
         void DECODE[coding](Buffer.concat(chunks)).then((body) => {
           const isLogs = request.url!.endsWith("logs");
           const oracle = isLogs ? ExportLogsServiceRequest : ExportTraceServiceRequest;
-          const received = {
+          const received: ReceivedRequest = {
             path: request.url!,
             headers: request.headers,
             message: oracle.decode(body),
             atMs: performance.now(),
+            status: 0,
           };
           const answer = backend.answer(received, backend.requests.push(received) - 1);
           if (answer === null) return;
+          received.status = answer.status;
           response.writeHead(answer.status, {
             "content-type": "application/x-protobuf",
             ...answer.headers,
@@ -80,9 +84,16 @@ export class NextBackend {
     return `${this.#scheme}://127.0.0.1:${this.#port}`;
   }
 
-  /** Every record of the requests that were answered with a 200 and not rejected; each with its attributes as one object, last value first. */
-  records(of: readonly ReceivedRequest[] = this.requests): ReceivedRecord[] {
-    return of.flatMap(({ message }) => recordsOf(message));
+  /** Every record that came, in all requests. */
+  records(): ReceivedRecord[] {
+    return this.requests.flatMap(({ message }) => recordsOf(message));
+  }
+
+  /** Those of the requests that were answered with 200. */
+  accepted(): ReceivedRecord[] {
+    return this.requests
+      .filter(({ status }) => status === 200)
+      .flatMap(({ message }) => recordsOf(message));
   }
 
   async stop(): Promise<void> {
@@ -95,7 +106,7 @@ export interface ReceivedRecord {
   readonly record: Plain;
   readonly resource: Plain;
   readonly scope: Plain;
-  /** Attributes by key; values as texts where they are texts or numbers. */
+  /** Attributes by key, of equal ones the last; numbers as decimal texts. */
   readonly attributes: Readonly<Record<string, unknown>>;
 }
 
