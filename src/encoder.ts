@@ -195,6 +195,8 @@ export class RequestEncoder {
       const start = envelope.recordStart[i]!;
       const end = envelope.recordEnd[i]!;
       let section = isLogs ? logs : spans;
+      // Rows of logs and spans hold all of the record; one of an access record may not.
+      let isClean = false;
       try {
         if (isLogs) {
           const log = this.#log;
@@ -222,14 +224,14 @@ export class RequestEncoder {
             redactor.redactRow(section, columns!, normaliser.shape);
           } else {
             writeLogRow(section, mainHead, log, shape, columns!, received.receivedAtNs, values);
-            redactor.redactRow(section, columns!, shape);
+            isClean = redactor.redactRow(section, columns!, shape);
           }
         } else {
           const span = this.#span;
           readSpan(cursor, start, end, span, value);
           const shape = this.#spanShapes.find(body, span.attributes);
           writeSpanRow(section, mainHead, span, shape, columns!, received.receivedAtNs, values);
-          redactor.redactRow(section, columns!, shape);
+          isClean = redactor.redactRow(section, columns!, shape);
         }
       } catch (error) {
         if (!(error instanceof WireError)) throw error;
@@ -245,7 +247,7 @@ export class RequestEncoder {
       if (section === access && normaliser.draft.mayHaveConflict)
         space.conflicts.look(access.row, access.count);
       section.close();
-      originals?.add(i, section.count - 1, section === logs);
+      originals?.add(i, section.count - 1, section === logs, isClean);
       if (section === access) dialectCount++;
       if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
         throw new MeshproofError(

@@ -79,16 +79,27 @@ const RECORDS = { logs: LOG, traces: SPAN } as const;
 
 const NOTHING = new Uint8Array(0);
 
+/** What stands for the bytes [at, behind) of a message. */
+interface Change {
+  readonly at: number;
+  readonly behind: number;
+  readonly by: Uint8Array;
+}
+
 /**
  * Collects the records of a request as they came in, for the forwarder: what is no secret stays as it is, byte for byte, and what is sealed as redacted leaves
- * as redacted. A structured value in which something is redacted becomes the JSON text that the row has. One collects at a time.
+ * as redacted. A structured value in which something is redacted becomes the JSON text that the row has.
  */
 export class Originals {
   readonly #redactor: ValueRedactor;
   readonly #ownKeys: ReadonlySet<string>;
-  readonly #list = new AttributeList();
   readonly #value = new ValueRange();
   readonly #cursor = new Cursor();
+  /** Of the message that is looked through: attributes, texts, and where their fields begin and end. */
+  readonly #attributes = new AttributeList();
+  readonly #attributeFields: number[] = [];
+  readonly #texts = new AttributeList();
+  readonly #textFields: number[] = [];
 
   /** `ownKeys`: attributes that the forwarder adds. None that a sender wrote passes. */
   constructor(redactor: ValueRedactor, ownKeys: readonly string[]) {
@@ -101,15 +112,25 @@ export class Originals {
     return new RequestOriginals(this, RECORDS[signal], body, envelope);
   }
 
-  /** What the message in [start, end) of `from` becomes; a view of it when nothing changes. Throws: WireError. */
-  redact(from: Uint8Array, start: number, end: number, message: "resource" | "scope" | Message) {
+  /** What the message in [start, end) of `from` becomes; a view of it when nothing changes. With `isClean` it is known to hold no secret. Throws: WireError. */
+  redact(
+    from: Uint8Array,
+    start: number,
+    end: number,
+    message: "resource" | "scope" | Message,
+    isClean = false,
+  ): Uint8Array {
     const shape = message === "resource" ? RESOURCE : message === "scope" ? SCOPE : message;
+    if (isClean && this.#isPlain(from, start, end, shape)) return from.subarray(start, end);
     return this.#message(from, start, end, shape) ?? from.subarray(start, end);
   }
 
   /** A text, such as a schema URL. */
   text(bytes: Uint8Array): Uint8Array {
-    return this.#redactor.text(bytes, VALUE_TYPES.string, 0, bytes.length) ?? bytes;
+    this.#attributes.count = this.#texts.count = 0;
+    this.#texts.push(0, 0, VALUE_TYPES.string, 0, bytes.length);
+    const isFound = this.#redactor.look(bytes, 0, bytes.length, this.#attributes, this.#texts);
+    return (isFound ? this.#redactor.text(0) : null) ?? bytes;
   }
 
   reset(): void {
@@ -117,81 +138,120 @@ export class Originals {
     this.#cursor.reset(NOTHING, 0);
   }
 
+  /** Has the message known fields alone, each text once (of two the row has the last), and no attribute of ours? */
+  #isPlain(from: Uint8Array, start: number, end: number, shape: Message): boolean {
+    const cursor = this.#cursor;
+    const attributes = this.#attributes;
+    let seen = 0;
+    cursor.reset(from, start);
+    while (cursor.position < end) {
+      const tag = cursor.varint(end);
+      const field = shape.get(tag);
+      if (field === undefined) return false;
+      if (field === "attribute") {
+        const fieldEnd = cursor.delimited(end);
+        attributes.count = 0;
+        readKeyValue(cursor, fieldEnd, attributes, this.#value);
+        if (this.#isOwn(from, attributes)) return false;
+        continue;
+      }
+      // Events and links of a span may be many; each has its texts in the row, as often as they come.
+      const bit = field === "text" || field === "value" ? 1 << (tag >>> 3) : 0;
+      if ((seen & bit) !== 0) return false;
+      seen |= bit;
+      cursor.skip(tag, end);
+    }
+    return true;
+  }
+
   /** What stands for the message, or null when it stays as it is. */
   #message(from: Uint8Array, start: number, end: number, shape: Message): Uint8Array | null {
+    const changes: Change[] = [];
+    const children: { at: number; tag: number; start: number; end: number; shape: Message }[] = [];
     const cursor = this.#cursor;
-    let pieces: Uint8Array[] | null = null;
-    let copied = start;
+    const attributes = this.#attributes;
+    const texts = this.#texts;
+    attributes.count = texts.count = 0;
+    this.#attributeFields.length = this.#textFields.length = 0;
     cursor.reset(from, start);
     while (cursor.position < end) {
       const at = cursor.position;
       const tag = cursor.varint(end);
       const field = shape.get(tag);
-      let replacement: Uint8Array | null = null;
-      let behind: number;
-      if (field === undefined || field === "plain") {
+      if (field === "plain" || field === undefined) {
         cursor.skip(tag, end);
-        behind = cursor.position;
-        if (field === undefined) replacement = NOTHING;
-      } else {
-        behind = cursor.delimited(end);
-        const content = this.#field(from, cursor.position, behind, field);
-        cursor.reset(from, behind);
-        if (content !== null)
-          replacement = content === NOTHING ? NOTHING : delimitedField(tag, content);
+        if (field === undefined) changes.push({ at, behind: cursor.position, by: NOTHING });
+        continue;
       }
-      if (replacement === null) continue;
-      (pieces ??= []).push(from.subarray(copied, at), replacement);
-      copied = behind;
+      const fieldEnd = cursor.delimited(end);
+      const contentStart = cursor.position;
+      if (field === "attribute") {
+        readKeyValue(cursor, fieldEnd, attributes, this.#value);
+        if (this.#isOwn(from, attributes)) {
+          attributes.count--;
+          changes.push({ at, behind: fieldEnd, by: NOTHING });
+        } else this.#attributeFields.push(at, tag, fieldEnd);
+      } else if (field === "text") {
+        texts.push(0, 0, VALUE_TYPES.string, contentStart, fieldEnd);
+        this.#textFields.push(at, tag, fieldEnd);
+      } else if (field === "value") {
+        readAnyValue(cursor, fieldEnd, this.#value);
+        texts.push(0, 0, this.#value.type, this.#value.start, this.#value.end);
+        this.#textFields.push(at, tag, fieldEnd);
+      } else children.push({ at, tag, start: contentStart, end: fieldEnd, shape: field });
+      cursor.position = fieldEnd;
     }
-    if (pieces === null) return null;
-    pieces.push(from.subarray(copied, end));
-    return Buffer.concat(pieces);
-  }
-
-  /** What stands for the content of a field, NOTHING where the field goes, or null. */
-  #field(
-    from: Uint8Array,
-    start: number,
-    end: number,
-    field: Exclude<Field, "plain">,
-  ): Uint8Array | null {
-    if (field === "attribute") return this.#attribute(from, end);
-    if (field === "value") {
-      const value = this.#value;
-      readAnyValue(this.#cursor, end, value);
-      const text = this.#redactor.text(from, value.type, value.start, value.end);
-      return text === null ? null : delimitedField(0x0a, text);
+    if (this.#redactor.look(from, start, end, attributes, texts)) this.#change(shape, changes);
+    for (const child of children) {
+      const by = this.#message(from, child.start, child.end, child.shape);
+      if (by !== null)
+        changes.push({ at: child.at, behind: child.end, by: delimitedField(child.tag, by) });
     }
-    if (field === "text") return this.#redactor.text(from, VALUE_TYPES.string, start, end);
-    return this.#message(from, start, end, field);
+    return changes.length === 0 ? null : changed(from, start, end, changes);
   }
 
-  #attribute(from: Uint8Array, end: number): Uint8Array | null {
-    const list = this.#list;
-    list.count = 0;
-    readKeyValue(this.#cursor, end, list, this.#value);
-    const keyStart = list.keyStart[0]!;
-    const keyEnd = list.keyEnd[0]!;
-    if (this.#isOwn(from, keyStart, keyEnd)) return NOTHING;
-    const redacted = this.#redactor.attribute(
-      from,
-      keyStart,
-      keyEnd,
-      list.valueType[0]!,
-      list.valueStart[0]!,
-      list.valueEnd[0]!,
-    );
-    if (redacted === null) return null;
-    const value = delimitedField(0x0a, redacted.text);
-    return Buffer.concat([delimitedField(0x0a, redacted.key), delimitedField(0x12, value)]);
+  /** Notes what the redactor makes of the attributes and texts that it has looked at. */
+  #change(shape: Message, changes: Change[]): void {
+    const fields = this.#attributeFields;
+    for (let i = 0; i < this.#attributes.count; i++) {
+      const redacted = this.#redactor.attribute(i);
+      if (redacted === null) continue;
+      const value = delimitedField(0x12, delimitedField(0x0a, redacted.text));
+      const content = Buffer.concat([delimitedField(0x0a, redacted.key), value]);
+      const by = delimitedField(fields[3 * i + 1]!, content);
+      changes.push({ at: fields[3 * i]!, behind: fields[3 * i + 2]!, by });
+    }
+    const textFields = this.#textFields;
+    for (let i = 0; i < this.#texts.count; i++) {
+      const text = this.#redactor.text(i);
+      if (text === null) continue;
+      const tag = textFields[3 * i + 1]!;
+      const content = shape.get(tag) === "value" ? delimitedField(0x0a, text) : text;
+      const by = delimitedField(tag, content);
+      changes.push({ at: textFields[3 * i]!, behind: textFields[3 * i + 2]!, by });
+    }
   }
 
-  #isOwn(from: Uint8Array, start: number, end: number): boolean {
-    if (start === end || from[start] !== OWN_PREFIX[0]) return false;
-    for (let i = 0; i < OWN_PREFIX.length; i++) if (from[start + i] !== OWN_PREFIX[i]) return false;
+  /** Is the attribute read last one of ours? */
+  #isOwn(from: Uint8Array, { count, keyStart, keyEnd }: AttributeList): boolean {
+    const start = keyStart[count - 1]!;
+    const end = keyEnd[count - 1]!;
+    for (let i = 0; i < OWN_PREFIX.length; i++)
+      if (start + i >= end || from[start + i] !== OWN_PREFIX[i]) return false;
     return this.#ownKeys.has(Buffer.from(from.subarray(start, end)).toString("latin1"));
   }
+}
+
+/** [start, end) of `from` with its changes. */
+function changed(from: Uint8Array, start: number, end: number, changes: Change[]): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  let copied = start;
+  for (const { at, behind, by } of changes.sort((a, b) => a.at - b.at)) {
+    pieces.push(from.subarray(copied, at), by);
+    copied = behind;
+  }
+  pieces.push(from.subarray(copied, end));
+  return Buffer.concat(pieces);
 }
 
 /** All keys of ours begin so: others are told apart by a byte or two. */
@@ -214,11 +274,20 @@ export class RequestOriginals {
     this.#envelope = envelope;
   }
 
-  /** Record `i` of the envelope became row number `row` of its section; `isBehind` when access records of the request come before that section. */
-  add(i: number, row: number, isBehind: boolean): void {
+  /**
+   * Record `i` of the envelope became row number `row` of its section; `isBehind` when access records of the request come before that section, `isClean` when the
+   * row holds all texts of the record, and none of them was redacted.
+   */
+  add(i: number, row: number, isBehind: boolean, isClean: boolean): void {
     const { recordScope, recordStart, recordEnd } = this.#envelope;
     if (recordScope[i] !== this.#scope) this.#enter(recordScope[i]!);
-    const record = this.#originals.redact(this.#body, recordStart[i]!, recordEnd[i]!, this.#shape);
+    const record = this.#originals.redact(
+      this.#body,
+      recordStart[i]!,
+      recordEnd[i]!,
+      this.#shape,
+      isClean,
+    );
     this.#writer.record(record, row, isBehind);
   }
 
