@@ -263,7 +263,7 @@ export class RequestOriginals {
   readonly #shape: Message;
   readonly #body: Uint8Array;
   readonly #envelope: Envelope;
-  readonly #writer = new OriginalsWriter();
+  readonly #writer: OriginalsWriter;
   #scope = -1;
   #resource: Uint8Array | undefined;
 
@@ -272,6 +272,7 @@ export class RequestOriginals {
     this.#shape = shape;
     this.#body = body;
     this.#envelope = envelope;
+    this.#writer = new OriginalsWriter(body.length, envelope.count);
   }
 
   /**

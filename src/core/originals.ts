@@ -6,15 +6,21 @@
  *   per record   leaf index, counted from the first of the frame; length; the bytes of LogRecord or Span
  */
 const SAME = 0xffff_ffff;
-const INITIAL_BYTES = 16 * 1024;
+/** What stands around a record, about. */
+const AROUND_BYTES = 8;
 
 export class OriginalsWriter {
-  #bytes = Buffer.allocUnsafe(INITIAL_BYTES);
+  #bytes: Buffer;
   #length = 0;
   /** Where the count of the scope's records stands; -1 before the first scope. */
   #countAt = -1;
   /** Where leaf indexes stand that are to be moved behind the access records. */
   readonly #behind: number[] = [];
+
+  /** `bytes` and `records`: of the request, in which there is hardly more than goes on. */
+  constructor(bytes = 0, records = 0) {
+    this.#bytes = Buffer.allocUnsafeSlow(bytes + AROUND_BYTES * (records + 1));
+  }
 
   /** Begins a scope; `resource` null means that of the scope before. */
   scope(resource: Uint8Array | null, scope: Uint8Array): void {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { OriginalsWriter, delimitedField } from "../../src/core/originals.ts";
@@ -332,4 +333,44 @@ t.test("a large request is cut between records", async (t) => {
   await until(() => sent["logs"] === 10_000, "all records");
   t.ok(backend.requests.length >= 3, `${backend.requests.length} requests`);
   t.same(indexes(backend), range(10_000));
+});
+
+t.test("over TLS: its certificate is checked, and ours is shown", async (t) => {
+  const file = (name: string): Buffer =>
+    readFileSync(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
+  const backend = await NextBackend.start({
+    key: file("server-key"),
+    cert: file("server"),
+    ca: file("ca"),
+    requestCert: true,
+    rejectUnauthorized: true,
+  });
+  const ours = { cert: file("client-name"), key: file("client-name-key") };
+  const good = await setUp(t, {
+    backend,
+    exporter: { tls: { ca: file("ca"), ...ours, insecureSkipVerify: false } },
+  });
+  good.forwarder.follow(good.journal.append(3));
+  await until(() => good.sent["logs"] === 3, "the records");
+  for (const [tls, reason] of [
+    [{ ...ours, insecureSkipVerify: false }, /CERT|SELF_SIGNED|ISSUER/],
+    [{ ca: file("ca"), insecureSkipVerify: false }, /ECONNRESET|CERTIFICATE|EPIPE|SSL/],
+    [
+      { ca: file("ca"), ...ours, serverName: "other.example", insecureSkipVerify: false },
+      /ALTNAME/,
+    ],
+  ] as const) {
+    const bad = await setUp(t, { backend, exporter: { tls } });
+    bad.forwarder.follow(bad.journal.append(1));
+    await until(() => bad.forwarder.failure !== null, "a failure");
+    t.match(bad.forwarder.failure!.reason, reason);
+    t.same(bad.lost, [], "which is tried again");
+    await bad.forwarder.stop(0);
+  }
+  const blind = await setUp(t, {
+    backend,
+    exporter: { tls: { ...ours, insecureSkipVerify: true } },
+  });
+  blind.forwarder.follow(blind.journal.append(2));
+  await until(() => blind.sent["logs"] === 2, "the records, unchecked");
 });
