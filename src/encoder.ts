@@ -121,6 +121,7 @@ export class RequestEncoder {
 
   constructor(options: EncoderOptions) {
     this.#options = options;
+    if (options.originals !== undefined) options.normaliser.redactor.keepSecrets();
   }
 
   /**
@@ -195,7 +196,6 @@ export class RequestEncoder {
       const start = envelope.recordStart[i]!;
       const end = envelope.recordEnd[i]!;
       let section = isLogs ? logs : spans;
-      // Rows of logs and spans hold all of the record; one of an access record may not.
       let isClean = false;
       try {
         if (isLogs) {
@@ -247,7 +247,9 @@ export class RequestEncoder {
       if (section === access && normaliser.draft.mayHaveConflict)
         space.conflicts.look(access.row, access.count);
       section.close();
-      originals?.add(i, section.count - 1, section === logs, isClean);
+      // The row of a log or a span holds all of the record. That of an access record may not; what it took from a line may be a secret that the line alone does not tell.
+      if (section === access) originals?.addAccess(i, section.count - 1, redactor.secrets);
+      else originals?.add(i, section.count - 1, section === logs, isClean);
       if (section === access) dialectCount++;
       if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
         throw new MeshproofError(

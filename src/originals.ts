@@ -78,6 +78,9 @@ const SPAN: Message = new Map<number, Field>([
 const RECORDS = { logs: LOG, traces: SPAN } as const;
 
 const NOTHING = new Uint8Array(0);
+const MIN_SECRET_IN_ATTRIBUTE = 8;
+/** AnyValue { string_value }. */
+const HIDDEN = delimitedField(0x0a, Buffer.from("[redacted]"));
 
 /** What stands for the bytes [at, behind) of a message. */
 interface Change {
@@ -123,6 +126,33 @@ export class Originals {
     const shape = message === "resource" ? RESOURCE : message === "scope" ? SCOPE : message;
     if (isClean && this.#isPlain(from, start, end, shape)) return from.subarray(start, end);
     return this.#message(from, start, end, shape) ?? from.subarray(start, end);
+  }
+
+  /**
+   * The LogRecord `record`, made of `before`, without any of the secrets: a line does not always tell what its format does. A body in which one still stands, or
+   * may stand in a spelling that cannot be found, goes as a whole, and so does an attribute; in these a short one is a word like others, and has been looked at under its key.
+   */
+  withoutSecrets(before: Buffer, record: Uint8Array, secrets: readonly Buffer[]): Uint8Array {
+    const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
+    const isUnseen = secrets.some((secret) => !before.includes(secret));
+    if (!isUnseen && !secrets.some((secret) => bytes.includes(secret))) return record;
+    const long = secrets.filter(({ length }) => length >= MIN_SECRET_IN_ATTRIBUTE);
+    const changes: Change[] = [];
+    const cursor = this.#cursor;
+    cursor.reset(record, 0);
+    while (cursor.position < record.length) {
+      const at = cursor.position;
+      const tag = cursor.varint(record.length);
+      cursor.skip(tag, record.length);
+      const behind = cursor.position;
+      const field = LOG.get(tag);
+      const content = bytes.subarray(at, behind);
+      if (field === "value" && (isUnseen || secrets.some((secret) => content.includes(secret))))
+        changes.push({ at, behind, by: delimitedField(tag, HIDDEN) });
+      else if (field === "attribute" && long.some((secret) => content.includes(secret)))
+        changes.push({ at, behind, by: NOTHING });
+    }
+    return changes.length === 0 ? record : changed(record, 0, record.length, changes);
   }
 
   /** A text, such as a schema URL. */
@@ -280,16 +310,25 @@ export class RequestOriginals {
    * row holds all texts of the record, and none of them was redacted.
    */
   add(i: number, row: number, isBehind: boolean, isClean: boolean): void {
+    this.#writer.record(this.#redacted(i, isClean), row, isBehind);
+  }
+
+  /** The same for one that became an access record; `secrets` are what was redacted in its row. */
+  addAccess(i: number, row: number, secrets: readonly Buffer[]): void {
+    const record = this.#redacted(i, false);
+    if (secrets.length === 0) return this.#writer.record(record, row, false);
+    const { recordStart, recordEnd } = this.#envelope;
+    const { buffer, byteOffset } = this.#body;
+    const start = recordStart[i]!;
+    const before = Buffer.from(buffer, byteOffset + start, recordEnd[i]! - start);
+    this.#writer.record(this.#originals.withoutSecrets(before, record, secrets), row, false);
+  }
+
+  #redacted(i: number, isClean: boolean): Uint8Array {
     const { recordScope, recordStart, recordEnd } = this.#envelope;
     if (recordScope[i] !== this.#scope) this.#enter(recordScope[i]!);
-    const record = this.#originals.redact(
-      this.#body,
-      recordStart[i]!,
-      recordEnd[i]!,
-      this.#shape,
-      isClean,
-    );
-    this.#writer.record(record, row, isBehind);
+    const start = recordStart[i]!;
+    return this.#originals.redact(this.#body, start, recordEnd[i]!, this.#shape, isClean);
   }
 
   /** All of them, when `accessRows` of them became access records; null when there is none. */

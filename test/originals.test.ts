@@ -1,9 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import t, { type Test } from "tap";
+import { loadConfig } from "../src/config/load.ts";
 import { readOriginals } from "../src/core/originals.ts";
 import { RequestEncoder } from "../src/encoder.ts";
 import { FORWARD_KEYS, OwnAttributes } from "../src/forward/attributes.ts";
 import { RequestBuilder } from "../src/forward/request.ts";
+import { compileFormats } from "../src/formats.ts";
+import type { Dialect } from "../src/normalise/dialect.ts";
 import { Normaliser } from "../src/normalise/normaliser.ts";
 import { ValueRedactor } from "../src/normalise/redaction/value-redactor.ts";
 import { Originals } from "../src/originals.ts";
@@ -35,10 +38,14 @@ interface Kept {
   readonly rows: number;
 }
 
-async function keep(signal: "logs" | "traces", body: Uint8Array): Promise<Kept> {
+async function keep(
+  signal: "logs" | "traces",
+  body: Uint8Array,
+  formats: readonly Dialect[] = [],
+): Promise<Kept> {
   const encoder = new RequestEncoder({
     logId: LOG_ID,
-    normaliser: new Normaliser({ redact: {} }),
+    normaliser: new Normaliser({ redact: {}, formats }),
     maxRecordBytes: 1024 * 1024,
     maxEncodedBytes: 64 * 1024 * 1024,
     originals: new Originals(new ValueRedactor({}), Object.values(FORWARD_KEYS)),
@@ -224,5 +231,33 @@ t.test("a record that is rejected is not kept", async (t) => {
   t.same(
     recordsOf(bare, "logs").map(({ body: value }) => value),
     [{ stringValue: "one" }, { stringValue: "three" }],
+  );
+});
+
+t.test("a secret that only the format of a line tells of is not passed on", async (t) => {
+  const line = "%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %DURATION% %REQ(X-API-KEY)%";
+  const formats = compileFormats(
+    loadConfig(
+      [
+        `yaml:${JSON.stringify({ processors: { normalise: { formats: [{ name: "own", line }] } } })}`,
+      ],
+      {},
+    ),
+  );
+  const bodies = async (...texts: string[]): Promise<unknown[]> => {
+    const { bare } = await keep(
+      "logs",
+      writeLogs(oneScope(texts.map((body) => ({ body })))),
+      formats,
+    );
+    return recordsOf(bare, "logs").map(({ body }) => (body as Plain)["stringValue"]);
+  };
+  t.same(
+    await bodies(
+      "GET /orders?page=1 200 7 S3CR3T",
+      "GET /orders?token=S3CR3T2&page=1 200 7 -",
+      "GET /orders?page=1 200 7 -",
+    ),
+    ["[redacted]", "GET /orders?token=[redacted]&page=1 200 7 -", "GET /orders?page=1 200 7 -"],
   );
 });

@@ -111,6 +111,16 @@ export class RowRedactor {
     this.#spanSchema = plan(columnsNamed(span, SPAN_SCHEMA));
   }
 
+  /** From now on `secrets` is filled. */
+  keepSecrets(): void {
+    this.#walk.keepsSecrets = true;
+  }
+
+  /** What the last `redactRow` replaced. */
+  get secrets(): readonly Buffer[] {
+    return this.#walk.secrets;
+  }
+
   /** Is the value of an attribute under this key a secret? Then it fills no column. */
   isSecretKey(key: string): boolean {
     const bytes = Buffer.from(key);
