@@ -32,6 +32,8 @@ const ORACLES = { logs: ExportLogsServiceRequest, traces: ExportTraceServiceRequ
 interface Kept {
   /** The records as they were kept, in a request of their own, without and with the attributes that are added. */
   readonly bare: Plain;
+  /** The bytes of the first. */
+  readonly bytes: Buffer;
   readonly passedOn: Plain;
   /** Leaf index of each, if the rows began at FIRST_INDEX. */
   readonly leaves: readonly number[];
@@ -61,8 +63,10 @@ async function keep(
     full.add(original, leaf, attributes.of(signal, leaf, leaf % 2 === 0 ? 7 : undefined));
   }
   const { decode } = ORACLES[signal];
+  const bytes = bare.take()!.body;
   return {
-    bare: decode(bare.take()!.body),
+    bare: decode(bytes),
+    bytes,
     passedOn: decode(full.take()!.body),
     leaves,
     rows: sections.reduce((sum, { count }) => sum + count, 0),
@@ -157,6 +161,7 @@ t.test("what is redacted in a row is redacted in what is passed on, and only tha
             ["plain", { list: [1n, true] }],
             ["authority", "bob:S3CR3T@localhost:8080"],
             ["image", "registry/shop:1.2@sha256:abc"],
+            ["raw", Buffer.from("password=S3CR3T")],
           ],
         },
       ]),
@@ -175,6 +180,7 @@ t.test("what is redacted in a row is redacted in what is passed on, and only tha
   t.same(attributes["count"], { intValue: "7" });
   t.ok(attributes["plain"]!["kvlistValue"], "a structure without secrets stays one");
   t.same(attributes["authority"], { stringValue: "[redacted]@localhost:8080" });
+  t.same(attributes["raw"], { stringValue: "[redacted]" });
   t.same(attributes["image"], { stringValue: "registry/shop:1.2@sha256:abc" });
 });
 
@@ -221,6 +227,22 @@ t.test("no sender can claim an index, and fields that are not sealed do not leav
   );
   t.notOk(Buffer.from(originals!).includes("S3CR3T"));
 });
+
+t.test(
+  "of a field that comes twice the first is looked at too, though the row has the last",
+  async (t) => {
+    const wrap = (tag: number, content: Buffer): Buffer =>
+      Buffer.concat([Buffer.from([tag, content.length]), content]);
+    // LogRecord.body, a string.
+    const bodies = ["token=S3CR3T", "harmless"].map((text) =>
+      wrap(0x2a, wrap(0x0a, Buffer.from(text))),
+    );
+    const request = wrap(0x0a, wrap(0x12, wrap(0x12, Buffer.concat(bodies))));
+    const { bare, bytes } = await keep("logs", request);
+    t.equal(recordsOf(bare, "logs").length, 1);
+    t.notOk(bytes.includes("S3CR3T"));
+  },
+);
 
 t.test("a record that is rejected is not kept", async (t) => {
   const body = writeLogs(

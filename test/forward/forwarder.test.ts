@@ -374,3 +374,12 @@ t.test("over TLS: its certificate is checked, and ours is shown", async (t) => {
   blind.forwarder.follow(blind.journal.append(2));
   await until(() => blind.sent["logs"] === 2, "the records, unchecked");
 });
+
+t.test("an answer without end is not read to its end", async (t) => {
+  const { backend, journal, forwarder, sent } = await setUp(t);
+  backend.answer = (_, number) =>
+    number === 0 ? { status: 200, body: Buffer.alloc(1024 * 1024) } : { status: 200 };
+  forwarder.follow(journal.append(3));
+  await until(() => sent["logs"] === 3, "the records");
+  t.equal(backend.requests.length, 2, "such an answer is none");
+});
