@@ -1,6 +1,6 @@
 import type { Envelope } from "./decode/envelope.ts";
 import { ValueRange, readAnyValue, readKeyValue } from "./decode/any-value.ts";
-import { Cursor } from "./core/wire.ts";
+import { Cursor, WireError } from "./core/wire.ts";
 import { delimitedField, OriginalsWriter } from "./core/originals.ts";
 import type { ValueRedactor } from "./normalise/redaction/value-redactor.ts";
 import { AttributeList, VALUE_TYPES } from "./records/attributes.ts";
@@ -115,7 +115,7 @@ export class Originals {
     return new RequestOriginals(this, RECORDS[signal], body, envelope);
   }
 
-  /** What the message in [start, end) of `from` becomes; a view of it when nothing changes. With `isClean` it is known to hold no secret. Throws: WireError. */
+  /** What the message in [start, end) of `from` becomes; a view of it when nothing changes. With `isClean` it is known to hold no secret. */
   redact(
     from: Uint8Array,
     start: number,
@@ -125,7 +125,7 @@ export class Originals {
   ): Uint8Array {
     const shape = message === "resource" ? RESOURCE : message === "scope" ? SCOPE : message;
     if (isClean && this.#isPlain(from, start, end, shape)) return from.subarray(start, end);
-    return this.#message(from, start, end, shape) ?? from.subarray(start, end);
+    return this.#readable(from, start, end, shape) ?? from.subarray(start, end);
   }
 
   /**
@@ -166,6 +166,16 @@ export class Originals {
   reset(): void {
     this.#redactor.reset();
     this.#cursor.reset(NOTHING, 0);
+  }
+
+  /** As `#message`; one that cannot be read, where the row needed nothing of it, becomes empty. */
+  #readable(from: Uint8Array, start: number, end: number, shape: Message): Uint8Array | null {
+    try {
+      return this.#message(from, start, end, shape);
+    } catch (error) {
+      if (error instanceof WireError) return NOTHING;
+      throw error;
+    }
   }
 
   /** Has the message known fields alone, each text once (of two the row has the last), and no attribute of ours? */
@@ -233,7 +243,7 @@ export class Originals {
     }
     if (this.#redactor.look(from, start, end, attributes, texts)) this.#change(shape, changes);
     for (const child of children) {
-      const by = this.#message(from, child.start, child.end, child.shape);
+      const by = this.#readable(from, child.start, child.end, child.shape);
       if (by !== null)
         changes.push({ at: child.at, behind: child.end, by: delimitedField(child.tag, by) });
     }

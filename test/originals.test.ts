@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
 import t, { type Test } from "tap";
 import { loadConfig } from "../src/config/load.ts";
 import { readOriginals } from "../src/core/originals.ts";
@@ -282,4 +283,54 @@ t.test("a secret that only the format of a line tells of is not passed on", asyn
     ),
     ["[redacted]", "GET /orders?token=[redacted]&page=1 200 7 -", "GET /orders?page=1 200 7 -"],
   );
+});
+
+t.test("whatever bytes come, the rows are those of a server without a forwarder", async (t) => {
+  const plain = { logId: LOG_ID, maxRecordBytes: 1024 * 1024, maxEncodedBytes: 64 * 1024 * 1024 };
+  const without = new RequestEncoder({ ...plain, normaliser: new Normaliser({ redact: {} }) });
+  const keeping = new RequestEncoder({
+    ...plain,
+    normaliser: new Normaliser({ redact: {} }),
+    originals: new Originals(new ValueRedactor({}), Object.values(FORWARD_KEYS)),
+  });
+  const resource = { entityRefs: [{ schemaUrl: "https://a", type: "host", idKeys: ["host.id"] }] };
+  const seeds = [
+    [
+      "logs",
+      ExportLogsServiceRequest.encode({
+        resourceLogs: [{ resource, scopeLogs: [{ logRecords: [{ body: { stringValue: "x" } }] }] }],
+      }),
+    ],
+    ["logs", writeLogs(oneScope([oddLog(15), oddLog(14), envoyLog(3)]))],
+    ["traces", writeTraces(oneScope([oddSpan(8), oddSpan(14)]))],
+  ] as const;
+  const outcome = async (encoder: RequestEncoder, signal: "logs" | "traces", body: Buffer) => {
+    try {
+      const { sections, rejected, originals } = await encoder.encode(signal, body, RECEIVED);
+      const rows = sections.map(({ kind, count }) => [kind, count]);
+      const kept = [...readOriginals(originals ?? new Uint8Array(0))].length;
+      return {
+        result: JSON.stringify([rows, rejected]),
+        rows: rows.reduce((sum, [, n]) => sum + n!, 0),
+        kept,
+      };
+    } catch (error) {
+      return { result: (error as { code?: string }).code ?? String(error), rows: 0, kept: 0 };
+    }
+  };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...seeds),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+      async ([signal, seed], changes) => {
+        const body = Buffer.from(seed);
+        for (const [at, byte] of changes) body[at % body.length] = byte;
+        const expected = await outcome(without, signal, body);
+        const actual = await outcome(keeping, signal, body);
+        return actual.result === expected.result && actual.kept === actual.rows;
+      },
+    ),
+    { numRuns: 3000 },
+  );
+  t.pass("3000 requests");
 });
