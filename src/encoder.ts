@@ -11,6 +11,7 @@ import { readSpan } from "./decode/spans.ts";
 import type { Normaliser, ScopeTraits } from "./normalise/normaliser.ts";
 import type { RedactedScope } from "./normalise/redaction/row-redactor.ts";
 import type { RetentionRules } from "./normalise/retention-rules.ts";
+import type { Originals } from "./originals.ts";
 import { writeAccessRow } from "./records/access-row.ts";
 import { BufferPool } from "./records/buffer-pool.ts";
 import { TABLE_OF_KIND } from "./records/columns.ts";
@@ -33,6 +34,8 @@ export interface EncoderOptions {
   readonly maxRecordBytes: number;
   /** The rows of one request take at most this many bytes: a small body can repeat a large resource in every record. */
   readonly maxEncodedBytes: number;
+  /** Collects the records as they came in, for a forwarder; without one nothing does. */
+  readonly originals?: Originals;
 }
 
 /** What became of a request's records. */
@@ -48,6 +51,8 @@ export interface EncodedRequest {
   readonly conflicts: FoundConflicts;
   /** Access records by dialect. */
   readonly dialects: ReadonlyMap<string, number>;
+  /** The records as they came in (core/originals.ts); undefined where nobody collects them or there are none. */
+  readonly originals?: Uint8Array;
 }
 
 /** Records in one request, at most: an empty record takes two bytes and becomes a row of some 200. */
@@ -116,6 +121,7 @@ export class RequestEncoder {
 
   constructor(options: EncoderOptions) {
     this.#options = options;
+    if (options.originals !== undefined) options.normaliser.redactor.keepSecrets();
   }
 
   /**
@@ -173,6 +179,7 @@ export class RequestEncoder {
     let dialect: string | undefined;
     let dialectCount = 0;
     let sliceStart = performance.now();
+    const originals = this.#options.originals?.begin(signal, body, envelope);
     cursor.reset(body, 0);
     for (let i = 0; i < envelope.count; i++) {
       if (i % RECORDS_PER_LOOK === 0 && performance.now() - sliceStart > MAX_SLICE_MS) {
@@ -189,6 +196,7 @@ export class RequestEncoder {
       const start = envelope.recordStart[i]!;
       const end = envelope.recordEnd[i]!;
       let section = isLogs ? logs : spans;
+      let isClean = false;
       try {
         if (isLogs) {
           const log = this.#log;
@@ -216,14 +224,14 @@ export class RequestEncoder {
             redactor.redactRow(section, columns!, normaliser.shape);
           } else {
             writeLogRow(section, mainHead, log, shape, columns!, received.receivedAtNs, values);
-            redactor.redactRow(section, columns!, shape);
+            isClean = redactor.redactRow(section, columns!, shape);
           }
         } else {
           const span = this.#span;
           readSpan(cursor, start, end, span, value);
           const shape = this.#spanShapes.find(body, span.attributes);
           writeSpanRow(section, mainHead, span, shape, columns!, received.receivedAtNs, values);
-          redactor.redactRow(section, columns!, shape);
+          isClean = redactor.redactRow(section, columns!, shape);
         }
       } catch (error) {
         if (!(error instanceof WireError)) throw error;
@@ -239,6 +247,9 @@ export class RequestEncoder {
       if (section === access && normaliser.draft.mayHaveConflict)
         space.conflicts.look(access.row, access.count);
       section.close();
+      // The row of a log or a span holds all of the record. That of an access record may not; what it took from a line may be a secret that the line alone does not tell.
+      if (section === access) originals?.addAccess(i, section.count - 1, redactor.secrets);
+      else originals?.add(i, section.count - 1, section === logs, isClean);
       if (section === access) dialectCount++;
       if (logs.byteCount + access.byteCount + spans.byteCount > maxEncodedBytes) {
         throw new MeshproofError(
@@ -247,11 +258,20 @@ export class RequestEncoder {
         );
       }
     }
+    const kept = originals?.finish(access.count) ?? null;
     const sections = [access, logs, spans]
       .filter((builder) => builder.count > 0)
       .map((builder) => builder.take());
     addCount(dialects, dialect, dialectCount);
-    return { sections, rejected, message, cut, conflicts: space.conflicts.take(), dialects };
+    return {
+      sections,
+      rejected,
+      message,
+      cut,
+      conflicts: space.conflicts.take(),
+      dialects,
+      ...(kept === null ? {} : { originals: kept }),
+    };
   }
 }
 

@@ -8,6 +8,7 @@ import { nowNanos } from "./core/time.ts";
 import type { Correlator } from "./correlate/correlator.ts";
 import type { FindingLedger } from "./correlate/ledger.ts";
 import type { DeduplicationWindow } from "./journal/deduplication.ts";
+import type { Forwarder } from "./forward/forwarder.ts";
 import type { Journal } from "./journal/journal.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { createApiServer } from "./query/api.ts";
@@ -19,7 +20,7 @@ import type { Sealer } from "./seal/sealer.ts";
 import { readNamed, type StoreConnection } from "./store-connection.ts";
 import type { StoreWatch } from "./store-watch.ts";
 import type { StoreWriter } from "./store/writer.ts";
-import { listenHealth } from "./telemetry/health.ts";
+import { type HealthCheck, listenHealth } from "./telemetry/health.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { RunningTotals } from "./totals.ts";
 import type { ScheduledVerification } from "./verification/schedule.ts";
@@ -58,12 +59,16 @@ export interface ServedParts {
   readonly retention: RunningRetention;
   /** Takes the secrets out of a text. */
   readonly redactText: (text: string) => string;
+  readonly forwarder: Forwarder | null;
 }
 
 /** Requests under way get this long to end. */
 const RECEIVER_GRACE_MS = 10_000;
 /** Below this share of the journal's bound records can still be taken, but not for long: health says so before senders are refused. */
 const JOURNAL_ALARM = 0.95;
+
+/** A next backend that has taken nothing for so long is told of. */
+const FORWARD_ALARM_MS = 5_000;
 
 /**
  * Opens health, metrics, API and, last, the port that records come in by. What closes each is pushed to `closers`.
@@ -75,7 +80,7 @@ export async function openListeners(
 ): Promise<Ports> {
   const { config, tokens, logger, startedAtMs, logId, store, metrics, totals, clock } = parts;
   const { sealer, sealWatch, journal, deduplication, pipeline, ledger, correlator } = parts;
-  const { writer, storeWatch, scheduled, retention, redactText } = parts;
+  const { writer, storeWatch, scheduled, retention, redactText, forwarder } = parts;
   const { directory, max_size: maxJournalBytes } = config.storage;
   const { correlate, seal } = config.processors;
   const http = config.receivers.otlp.protocols.http;
@@ -94,13 +99,15 @@ export async function openListeners(
       ok: !storeWatch.isFailing,
       detail: `${storeWatch.detail}; ${writer.pendingRows} rows wait`,
     },
+    ...(forwarder === null ? [] : [forwardCheck(forwarder)]),
     {
       name: "seal",
       ok: !sealWatch.isLate,
       detail: `${sealer.size - sealer.signedSize} records under no signed checkpoint, ${sealer.size - sealer.publishedSize} under no published one`,
     },
   ];
-  const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs });
+  const { path } = healthCheck;
+  const health = await listenHealth(healthCheck.endpoint, { checks, startedAtMs, path });
   closers.push(() => health.close());
   const metricsListener = await metrics.listen(config.service.telemetry.metrics.address);
   closers.push(() => metricsListener.close());
@@ -174,6 +181,7 @@ export async function openListeners(
     consumer: pipeline,
     metrics: {
       accepted: () => {},
+      answered: (request) => metrics.requestAnswered(request),
       refused: ({ signal, code, sender }) => {
         metrics.requestRefused(signal ?? "logs", code, 0);
         totals.refused();
@@ -228,6 +236,15 @@ export async function openListeners(
     clickhouseHttp: store.engine?.httpPort ?? null,
     clickhouseNative: store.engine?.nativePort ?? null,
   };
+}
+
+/** A next backend that takes nothing is a warning: records are taken, sealed and stored all the same. */
+function forwardCheck({ failure, pendingBytes, capacityBytes }: Forwarder): HealthCheck {
+  const waits = `${pendingBytes} of ${capacityBytes} bytes wait to be passed on`;
+  if (failure === null) return { name: "forward", ok: true, isWarning: true, detail: waits };
+  const { reason, forMs } = failure;
+  const detail = `${reason}, for ${Math.round(forMs / 1000)} s; ${waits}`;
+  return { name: "forward", ok: forMs < FORWARD_ALARM_MS, isWarning: true, detail };
 }
 
 /** No hosts in the configuration means the guard's own default: ours on loopback, any beyond it. */

@@ -85,12 +85,15 @@ export class Pipeline implements OtlpConsumer {
       senderAuth: sender.auth,
       retentionClass: DEFAULT_RETENTION_CLASS,
     });
-    const { sections, rejected, message, cut, conflicts, dialects } = encoded;
+    const { sections, rejected, message, cut, conflicts, dialects, originals } = encoded;
     observer.decoded(signal, (performance.now() - started) / 1000);
     // Also without a row: what was rejected must not be forgotten by a crash before its finding is sealed.
     if (sections.length > 0 || rejected > 0) {
       const meta = { signal, key, receivedAtNs, rejected, message, sender: sender.name, cut };
-      const { placed, durable } = journal.append({ sections }, meta);
+      const { placed, durable } = journal.append(
+        { sections },
+        originals === undefined ? meta : { ...meta, originals },
+      );
       await durable;
       noteRequest(ledger, { ...placed, meta });
       noteIdentityConflicts(ledger, conflicts, { firstIndex: placed.firstIndex, receivedAtNs });

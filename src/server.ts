@@ -15,10 +15,11 @@ import { FindingLedger } from "./correlate/ledger.ts";
 import { recoverCorrelation } from "./correlation.ts";
 import { RequestEncoder } from "./encoder.ts";
 import { createNormaliser } from "./formats.ts";
+import { createOriginals, type RunningForwarder, startForwarding } from "./forwarding.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { openBatchSecret, openLogId } from "./identity.ts";
 import { DeduplicationWindow } from "./journal/deduplication.ts";
-import { Journal } from "./journal/journal.ts";
+import { type FrameMeta, Journal } from "./journal/journal.ts";
 import { sealKeyChanges } from "./key-changes.ts";
 import { openListeners, type Ports } from "./listeners.ts";
 import { RetentionRules } from "./normalise/retention-rules.ts";
@@ -55,6 +56,9 @@ export interface RunningServer {
 /** When requests have ended the store gets this long to take what is left; the journal keeps the rest. */
 const STORE_GRACE_MS = 20_000;
 const FAILING_STORE_GRACE_MS = 1_000;
+const FORWARD_GRACE_MS = 5_000;
+/** When the journal fills, so much of what waits to be passed on goes at a time. */
+const FORWARD_SHED_SHARE = 0.25;
 /** A request's rows may take so many times the bound of its body. */
 const MAX_ENCODED_FACTOR = 4;
 /** A request is one frame of the journal, and must fit beside others. */
@@ -121,6 +125,8 @@ async function build(
 
   const metrics = new Metrics({
     withoutTypeSuffix: config.service.telemetry.metrics.without_type_suffix,
+    withoutUnits: config.service.telemetry.metrics.without_units,
+    version: VERSION,
   });
   const tokens =
     tokenFile.file === ""
@@ -172,16 +178,17 @@ async function build(
           windowMs: http.deduplication.window,
           maxKeys: http.deduplication.max_keys,
         });
-  let follow: (batch: PlacedBatch) => void = () => {};
+  let follow: (batch: PlacedBatch, meta: FrameMeta) => void = () => {};
   const journal = await Journal.open({
     directory: join(directory, "journal"),
     maxBytes: journalBytes,
     nextIndex: sealer.signedSize,
     keyWindowMs: http.deduplication.window,
     maxKeys: http.deduplication.max_keys,
+    withOriginals: config.exporters.otlphttp !== undefined,
     logger,
     onFatal,
-    onDurable: (batch) => follow(batch),
+    onDurable: (batch, meta) => follow(batch, meta),
     onSynced: (seconds) => metrics.journalSynced(seconds),
     onRecoveredKey: ({ key, receivedAtNs, rejected, message }) =>
       deduplication?.restore(key, Number(receivedAtNs / 1_000_000n), { rejected, message }),
@@ -277,12 +284,28 @@ async function build(
     onOverflow: (count) => metrics.correlationOverflowed(count),
   });
 
-  // From here on what is durable is sealed, linked and stored, in the order of the log; what is all of these leaves the journal.
-  follow = (batch) => {
+  // What goes on to the next backend, where there is one.
+  const forwarding: RunningForwarder | null = await startForwarding({
+    config,
+    logId,
+    version: VERSION,
+    ledger,
+    metrics,
+    frames: (fromIndex) => journal.frames(fromIndex),
+    firstIndex: journal.firstIndex,
+    release: () => release(),
+    logger,
+  });
+  closers.push(async () => forwarding?.close());
+  const forwarder = forwarding?.forwarder;
+
+  // From here on what is durable is sealed, linked, passed on and stored, in the order of the log; what is all of these leaves the journal.
+  follow = (batch, meta) => {
     sealer.append(batch);
     sealWatch.grown(sealer.size);
     totals.durable(batch);
     correlator.follow(batch);
+    forwarder?.follow({ ...batch, meta });
     writer.add(batch);
     for (const { kind, count } of batch.sections)
       if (kind !== KINDS.access) metrics.recorded(KIND_NAMES.get(kind)!, "", count);
@@ -293,14 +316,18 @@ async function build(
       writer.storedThrough,
       correlator.releasableThrough,
     );
-    const held = ledger.lowestIndex();
-    if (held < below && journal.bytes >= journalBytes * JOURNAL_HURRY) housekeeping.hurry();
+    const isFilling = journal.bytes >= journalBytes * JOURNAL_HURRY;
     const isRoomy = journal.bytes < journalBytes * JOURNAL_LET_GO;
+    if (isFilling && forwarder !== undefined && forwarder.passedThrough < below)
+      forwarder.shed(isRoomy ? FORWARD_SHED_SHARE : 1);
+    if (isFilling && ledger.lowestIndex() < below) housekeeping.hurry();
+    const held = Math.min(ledger.lowestIndex(), forwarder?.passedThrough ?? Infinity);
     journal.release(isRoomy ? Math.min(below, held) : below).catch(() => {}); // a failing journal calls onFatal
   };
 
   // Requests.
   const normaliser = createNormaliser(config);
+  const originals = createOriginals(config);
   const encoder = new RequestEncoder({
     logId,
     normaliser,
@@ -313,6 +340,7 @@ async function build(
       http.max_request_body_size * MAX_ENCODED_FACTOR,
       journalBytes * MAX_FRAME_SHARE,
     ),
+    ...(originals === undefined ? {} : { originals }),
   });
   const pipeline: Pipeline = new Pipeline({
     encoder,
@@ -391,6 +419,9 @@ async function build(
       );
   });
 
+  // Before the findings about what is lost are sealed.
+  closers.push(async () => forwarder?.stop(FORWARD_GRACE_MS));
+
   const scheduled = new ScheduledVerification({
     dataDirectory: directory,
     logId,
@@ -454,6 +485,7 @@ async function build(
       scheduled,
       retention: retentionJob,
       redactText: (text) => normaliser.redactor.redactText(text),
+      forwarder: forwarder ?? null,
     },
     closers,
   );

@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   journal: VOCABULARY,
   seal: VOCABULARY,
   correlate: VOCABULARY,
+  forward: VOCABULARY,
   store: VOCABULARY,
   query: VOCABULARY,
   verify: VOCABULARY,

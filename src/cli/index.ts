@@ -77,7 +77,10 @@ function buildProgram(
     });
   const withConfig = (command: Command): Command =>
     command.addOption(
-      new Option("-c, --config <file>", "configuration file; repeatable, later files win")
+      new Option(
+        "-c, --config <file>",
+        "configuration file, or file:PATH, env:NAME, yaml:TEXT; repeatable, later ones win",
+      )
         .default([], "the one that ships with meshproof")
         .argParser((file: string, files: readonly string[]) => [...files, file]),
     );

@@ -1,3 +1,4 @@
+import { nameOfLocation } from "../config/location.ts";
 import { join, resolve } from "node:path";
 import { findRisks } from "../config/checks.ts";
 import type { Config } from "../config/options.ts";
@@ -145,7 +146,7 @@ function welcome(
   const certificate =
     (http.tls?.client_ca_file ?? "") === "" ? "" : "--cert client.pem --key client-key.pem ";
   const credentials = `${certificate}${tokens.file === "" ? "" : '-H "Authorization: Bearer $TOKEN" '}`;
-  const flags = options.config.map((file) => ` --config ${file}`).join("");
+  const flags = options.config.map((file) => ` --config ${nameOfLocation(file)}`).join("");
   const select = `SELECT Timestamp, Body FROM ${store.database}.otel_logs`;
   output.line("Send a first record:");
   output.line(

@@ -1,5 +1,6 @@
 import { findRisks } from "../config/checks.ts";
 import { findFormatConflicts } from "../formats.ts";
+import { nameOfLocation } from "../config/location.ts";
 import { configHash, withoutSecrets } from "../config/hash.ts";
 import { redactOptions } from "../redaction.ts";
 import { configFiles, readConfig, type ConfigOption, type Context } from "./context.ts";
@@ -17,7 +18,9 @@ export async function validate(
     output.json({ hash: configHash(config), risks, config: withoutSecrets(config) });
     return EXIT.ok;
   }
-  output.line(`${output.paint("green", "valid")}: ${configFiles(options).join(", ")}`);
+  output.line(
+    `${output.paint("green", "valid")}: ${configFiles(options).map(nameOfLocation).join(", ")}`,
+  );
   for (const risk of risks) output.line(`${output.paint("yellow", "risk")}: ${risk}`);
   return EXIT.ok;
 }

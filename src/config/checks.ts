@@ -37,7 +37,48 @@ export function findConflicts(config: Config): readonly Conflict[] {
     ...credentials(config),
     ...classes(config),
     ...anchors(config),
+    ...forwarding(config),
   ];
+}
+
+const OTLPHTTP = ["exporters", "otlphttp"] as const;
+/** What waits to be passed on may take this share of the journal, and one request as much: rows need the rest. */
+const FORWARD_SHARE = 8;
+
+function forwarding(config: Config): Conflict[] {
+  const { otlphttp } = config.exporters;
+  if (otlphttp === undefined) return [];
+  const { endpoint, logs_endpoint, traces_endpoint, tls, sending_queue } = otlphttp;
+  const conflicts: Conflict[] = [];
+  if (endpoint === "" && (logs_endpoint === "" || traces_endpoint === ""))
+    conflicts.push({
+      path: OTLPHTTP,
+      message: "expected endpoint, or both logs_endpoint and traces_endpoint, got neither",
+      atKey: true,
+    });
+  if ((tls.cert_file === "") !== (tls.key_file === ""))
+    conflicts.push({
+      path: [...OTLPHTTP, "tls"],
+      message: "expected both cert_file and key_file or neither, got one",
+    });
+  const bound = Math.floor(config.storage.max_size / FORWARD_SHARE);
+  const body = config.receivers.otlp.protocols.http.max_request_body_size;
+  for (const [path, value] of [
+    [[...OTLPHTTP, "sending_queue", "queue_size"], sending_queue.queue_size],
+    [[...HTTP, "max_request_body_size"], body],
+  ] as const)
+    if (value > bound)
+      conflicts.push({
+        path,
+        message: `expected at most an eighth of storage.max_size (${formatSize(bound)}) beside exporters.otlphttp, got ${formatSize(value)}: what waits to be passed on stands in the journal beside its rows`,
+      });
+  if (config.processors.normalise.redact.columns.length > 0)
+    conflicts.push({
+      path: ["processors", "normalise", "redact", "columns"],
+      message:
+        "expected no columns beside exporters.otlphttp: records are passed on as they came in, and have none; name keys or patterns",
+    });
+  return conflicts;
 }
 
 /** Nothing that takes or shows records may be open beyond this machine. Health and metrics hold no records. */
@@ -258,5 +299,9 @@ export function findRisks(config: Config): readonly string[] {
       "processors.seal.origin is still meshproof.local/dev: a log that others see needs a name of its own, and it can never change",
     );
   }
+  if (config.exporters.otlphttp?.tls.insecure_skip_verify === true)
+    risks.push(
+      "exporters.otlphttp.tls.insecure_skip_verify is on: whoever is in between can read and change what is passed on",
+    );
   return risks;
 }

@@ -16,6 +16,15 @@ const FROM_THE_COLLECTOR: ReadonlyMap<string, string> = new Map(
     "exporters.clickhouse.retry_on_failure": "inserts are tried again until they are stored",
     "exporters.clickhouse.async_insert":
       "inserts are synchronous, so that what is counted as stored is stored",
+    "exporters.otlphttp.encoding": "records are passed on in protobuf; remove this key",
+    "exporters.otlphttp.metrics_endpoint": "there are no metrics to pass on; remove this key",
+    "exporters.otlphttp.sending_queue.storage": "the queue is the journal on disk; remove this key",
+    "exporters.otlphttp.sending_queue.sizer": "queue_size counts bytes; remove this key",
+    "exporters.otlphttp.sending_queue.num_consumers":
+      "requests are sent one behind the other; remove this key",
+    "exporters.otlphttp.sending_queue.enabled": "the queue is always on; remove this key",
+    "exporters.otlphttp.sending_queue.batch":
+      "what waits is sent in requests of some 4 MiB at most; remove this key",
     "service.pipelines": "there is one pipeline, and it is fixed; remove this key",
     "service.extensions": "all extensions are on; remove this key",
   }),

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import {
   isMap,
   isNode,
@@ -13,6 +12,7 @@ import { MeshproofError } from "../core/errors.ts";
 import { findConflicts, type FindConflicts } from "./checks.ts";
 import { expandEnvironment, type Environment } from "./expand.ts";
 import { explainUnknownKey } from "./hints.ts";
+import { readLocation } from "./location.ts";
 import { configSchema, type Config } from "./options.ts";
 import { parse } from "./schema.ts";
 import { show } from "./types.ts";
@@ -39,7 +39,7 @@ export function defaultConfig(): Config {
 }
 
 /**
- * The configuration of all files together, each later one over the earlier: maps merge, everything else is replaced.
+ * The configuration of all files (or what else readLocation takes) together, each later one over the earlier: maps merge, everything else is replaced.
  * A key without a value says nothing.
  * Throws: CONFIG_INVALID with one line for every problem, `file:line:column: key: expected …, got …`. Conflicts between
  *         options, and those that `findMore` knows of, are looked for once every option by itself is right.
@@ -78,21 +78,17 @@ function describe(problems: readonly Problem[]): string {
 
 /** The file, parsed and with its variables expanded; undefined when it cannot be read. */
 function readSource(
-  file: string,
+  location: string,
   index: number,
   env: Environment,
   problems: Problem[],
 ): Source | undefined {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    problems.push({
-      place: [index, 0, 0],
-      text: `${file}: expected a readable file, got ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
-    });
+  const read = readLocation(location, env);
+  if ("problem" in read) {
+    problems.push({ place: [index, 0, 0], text: read.problem });
     return undefined;
   }
+  const { name: file, text } = read;
   const lines = new LineCounter();
   const document = parseDocument(hideBraces(text), { lineCounter: lines, prettyErrors: false });
   const report = (offset: number, message: string): void => {
@@ -111,9 +107,31 @@ function readSource(
       node.value = "text" in expanded ? expanded.text : null;
     },
   });
+  renameAliases(document, report);
   const value =
     document.errors.length === 0 ? toValue(document, (message) => report(0, message)) : undefined;
   return { file, document, lines, value };
+}
+
+/** Names of the Collector that mean the same: its exporter is called otlp_http now, and was otlphttp. */
+const ALIASES = [{ parent: "exporters", alias: "otlp_http", name: "otlphttp" }] as const;
+
+/** Gives aliased keys the name that they have here, where they stand, so that problems are shown at their place. */
+function renameAliases(
+  document: Document.Parsed,
+  report: (offset: number, message: string) => void,
+): void {
+  for (const { parent, alias, name } of ALIASES) {
+    const options = document.get(parent);
+    if (!isMap(options)) continue;
+    const key = options.items
+      .map((pair) => pair.key)
+      .find((key) => isScalar(key) && key.value === alias);
+    if (!isScalar(key)) continue;
+    if (options.has(name))
+      report(key.range?.[0] ?? 0, `expected one of ${name} and ${alias}, got both`);
+    else key.value = name;
+  }
 }
 
 function toValue(document: Document.Parsed, report: (message: string) => void): unknown {

@@ -11,6 +11,7 @@ import {
   boolean,
   choice,
   conditions,
+  decimal,
   duration,
   endpoint,
   hostNames,
@@ -24,10 +25,12 @@ import {
   retention,
   retentionRules,
   secret,
+  secretHeaders,
   size,
   storeEndpoint,
   text,
   textMap,
+  urlOrEmpty,
   textsMap,
 } from "./types.ts";
 
@@ -441,6 +444,87 @@ const clickhouse = section("The store.", {
   }),
 });
 
+const otlphttp = optionalSection(
+  "Passes on what came in to another OTLP/HTTP server, in protobuf, each record with its leaf index as an attribute (docs/forwarding.md). Also otlp_http.",
+  {
+    endpoint: option(
+      urlOrEmpty,
+      "",
+      "Where it listens; records go to /v1/logs and /v1/traces below.",
+      "http://127.0.0.1:4319",
+    ),
+    logs_endpoint: option(urlOrEmpty, "", "The whole URL for logs, in place of endpoint."),
+    traces_endpoint: option(urlOrEmpty, "", "The whole URL for spans, in place of endpoint."),
+    headers: option(
+      secretHeaders,
+      {},
+      "Headers of each request; values better ${env:NAME} than plain text.",
+    ),
+    compression: option(choice("gzip", "zstd", "deflate", "none"), "gzip", "Coding of the bodies."),
+    timeout: option(
+      duration(1, "of at least 1ms"),
+      "30s",
+      "How long one request may take before it is tried again.",
+    ),
+    tls: section("TLS towards it, beyond what its https:// URL says.", {
+      ca_file: option(
+        path,
+        "",
+        "PEM file of the authorities that may have signed its certificate; empty means the system's.",
+      ),
+      cert_file: option(path, "", "PEM file with a client certificate."),
+      key_file: option(path, "", "PEM file with its private key."),
+      server_name_override: option(
+        text,
+        "",
+        "Name that its certificate must have, if not the URL's.",
+      ),
+      insecure_skip_verify: option(
+        boolean,
+        false,
+        "Take any certificate: whoever is in between can read and change what is passed on.",
+      ),
+    }),
+    retry_on_failure: section("What is tried again: no answer, and status 429, 502, 503 and 504.", {
+      enabled: option(boolean, true, "false: what fails once is given up."),
+      initial_interval: option(
+        duration(1, "of at least 1ms"),
+        "5s",
+        "Pause before the second attempt; Retry-After can make it longer.",
+      ),
+      randomization_factor: option(
+        decimal(0, 1),
+        0.5,
+        "Share of a pause by which it is made longer or shorter at random.",
+      ),
+      multiplier: option(decimal(1, 100), 1.5, "How much longer each further pause is."),
+      max_interval: option(duration(1, "of at least 1ms"), "30s", "Longest pause."),
+      max_elapsed_time: option(
+        duration(0, "from 0s"),
+        "0s",
+        "After so long a request is given up; 0s means never: the queue is the bound.",
+      ),
+    }),
+    sending_queue: section("What waits to be passed on: it stands in the journal, on disk.", {
+      queue_size: option(
+        size(MIB, "1MiB"),
+        "256MiB",
+        "Bound of the records that wait, at most an eighth of storage.max_size; when full, the oldest are not passed on, and a finding says so.",
+      ),
+    }),
+    link_wait: option(
+      duration(0, "from 0s"),
+      "1s",
+      "How long a record waits for its link to the span or access record of the same request.",
+    ),
+    records_url: option(
+      urlOrEmpty,
+      "",
+      "Where people reach the API, such as https://audit.example:8320: each record gets the URL that shows it. Empty: none.",
+    ),
+  },
+);
+
 /** The whole configuration. */
 export const configSchema = section("", {
   receivers: section("Where records come in.", {
@@ -452,13 +536,18 @@ export const configSchema = section("", {
     retention: retentionClasses,
     seal,
   }),
-  exporters: section("Where records go.", { clickhouse }),
+  exporters: section("Where records go.", { clickhouse, otlphttp }),
   extensions: section("What else listens, and who may use it.", {
     health_check: section("Health: 200 while records can be taken and stored, else 503.", {
       endpoint: option(
         endpoint,
         "127.0.0.1:13133",
         "Address to listen on; port 0 means any free port.",
+      ),
+      path: option(
+        matching(/^\/[\w./~-]*$/, "a path such as /health"),
+        "/",
+        "Path that answers, with all below it; / means every path, as in the Collector.",
       ),
     }),
     api: section("Queries, proofs and the log's tiles.", {
@@ -546,6 +635,11 @@ export const configSchema = section("", {
           true,
           "Name counters as the Collector does by default: without _total.",
         ),
+        without_units: option(
+          boolean,
+          true,
+          "Name the Collector's metrics as it does by default: without _seconds and _bytes where its name has none. Names of ours have their unit in any case.",
+        ),
       }),
     }),
   }),
@@ -556,6 +650,7 @@ export const configSchema = section("", {
  * and port.
  */
 export type Config = Parsed<typeof configSchema>;
+export type ForwardConfig = NonNullable<Config["exporters"]["otlphttp"]>;
 export type ServerTls = NonNullable<Config["extensions"]["api"]["tls"]>;
 
 /** Every section and option, in the order of the file. */

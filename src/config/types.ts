@@ -90,6 +90,18 @@ export function integer(min: number, max: number): ValueType<number> {
   };
 }
 
+/** A number. Text that is one is accepted as well. */
+export function decimal(min: number, max: number): ValueType<number> {
+  return {
+    expected: `a number from ${min} to ${max}`,
+    read(value) {
+      const number =
+        typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+      return typeof number === "number" && number >= min && number <= max ? number : undefined;
+    },
+  };
+}
+
 export const boolean: ValueType<boolean> = {
   expected: "true or false",
   read: (value) =>
@@ -213,19 +225,25 @@ export const hostNames: ValueType<readonly string[]> = list(
   (item) => item === "*" || isHostName(item) || isIP(item) !== 0,
 );
 
-/** `embedded`, or a URL without a slash at its end. A user or password in it would end up in logs, so it is refused. */
+/** A URL without a slash at its end. A user or password in it would end up in logs, so it is refused. */
+function readPlainUrl(value: string): string | undefined {
+  if (!URL.canParse(value)) return undefined;
+  const url = new URL(value);
+  const isPlain =
+    url.username === "" && url.password === "" && url.search === "" && url.hash === "";
+  return isPlain && (url.protocol === "http:" || url.protocol === "https:")
+    ? url.href.replace(/\/+$/, "")
+    : undefined;
+}
+
 export const storeEndpoint: ValueType<string> = fromText(
   "embedded, or a URL such as https://clickhouse.example:8443 without user and password",
-  (value) => {
-    if (value === "embedded") return value;
-    if (!URL.canParse(value)) return undefined;
-    const url = new URL(value);
-    const isPlain =
-      url.username === "" && url.password === "" && url.search === "" && url.hash === "";
-    return isPlain && (url.protocol === "http:" || url.protocol === "https:")
-      ? url.href.replace(/\/+$/, "")
-      : undefined;
-  },
+  (value) => (value === "embedded" ? value : readPlainUrl(value)),
+);
+
+export const urlOrEmpty: ValueType<string> = fromText(
+  "a URL such as https://collector.example:4318 without user and password",
+  (value) => (value === "" ? value : readPlainUrl(value)),
 );
 
 /** A map of texts that a file may leave out. Numbers and booleans count as the texts that they are written as. */
@@ -259,6 +277,22 @@ export const textMap: ValueType<Readonly<Record<string, string>>> = mapOf(
   "a map of names and texts",
   readText,
 );
+
+/** RFC 9110, section 5.1: a token; section 5.5: no control characters. */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const HEADER_VALUE = /^[^\p{Cc}]*$/u;
+
+export const secretHeaders: ValueType<Readonly<Record<string, string>>> = {
+  expected: "a map of names and values of HTTP headers",
+  secret: true,
+  read(value) {
+    const headers = textMap.read(value);
+    const isValid = Object.entries(headers ?? {}).every(
+      ([name, header]) => HEADER_NAME.test(name) && HEADER_VALUE.test(header),
+    );
+    return isValid ? headers : undefined;
+  },
+};
 
 export const textsMap: ValueType<Readonly<Record<string, readonly string[]>>> = mapOf(
   "a map of names and lists of texts",

@@ -63,7 +63,20 @@ export interface HttpServerOptions extends ListenerOptions {
   readonly errorBody?: ErrorBody;
   /** Told of each request that was answered with an error. */
   readonly onRefused?: (error: MeshproofError, request: FastifyRequest) => void;
+  /** Called when the answer to a request is out. */
+  readonly onAnswered?: (answered: AnsweredRequest) => void;
   readonly logger: Logger;
+}
+
+/** For metrics: words that a client chose are none of its. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The path as it was declared; empty where no route has it. */
+  readonly route: string;
+  readonly status: number;
+  readonly seconds: number;
+  /** As the headers say it; undefined for a body in chunks. */
+  readonly bodyBytes: number | undefined;
 }
 
 export interface ListenAddress {
@@ -130,6 +143,19 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   routes.addHttpMethod("POST", { hasBody: false, overrideExisting: true });
   routes.decorateRequest("caller", null);
   routes.addHook("onRoute", ({ url, method }) => methods.add(url, method));
+  const { onAnswered } = options;
+  if (onAnswered !== undefined)
+    routes.addHook("onResponse", (request, reply, done) => {
+      const length = request.raw.headers["content-length"];
+      onAnswered({
+        method: request.method,
+        route: request.is404 ? "" : (request.routeOptions.url ?? ""),
+        status: reply.statusCode,
+        seconds: reply.elapsedTime / 1000,
+        bodyBytes: length === undefined ? undefined : Number(length),
+      });
+      done();
+    });
   routes.addHook("onRequest", (request, reply, done) => {
     try {
       admit(request, reply);

@@ -25,12 +25,13 @@ import {
  *   52  signal          u8
  *   53  sections        u8
  *   54  has key         u8
- *   55  zero
+ *   55  has originals   u8
  *   56  key             32 bytes
  *   88  cut             u32, records of the request that were cut to fit
  *   92  sender length   u32
  *   96  message         UTF-8
  *       sender          UTF-8
+ *       originals       where there are some: length u32, then the records as they came in (core/originals.ts)
  *       per section     kind u32, rows u32, then the end of each row, u32, counted from the section's first byte
  *       per section     the rows, each behind its prefix (core/rows.ts)
  */
@@ -54,6 +55,8 @@ export interface FrameMeta {
   /** Who sent the request and how many of its records were cut: with `rejected`, what findings say of it. */
   readonly sender: string;
   readonly cut: number;
+  /** The records as they came in, where they are to be passed on. */
+  readonly originals?: Uint8Array;
 }
 
 /** What a frame says of rows of our own: control records, findings. */
@@ -96,7 +99,9 @@ export function encodeHead(
   assert(batch.sections.length < 256, "a batch has fewer than 256 sections");
   const messageLength = Buffer.byteLength(meta.message);
   const senderLength = Buffer.byteLength(meta.sender);
-  const tables = FRAME_HEADER_LENGTH + messageLength + senderLength;
+  const { originals } = meta;
+  const senderEnd = FRAME_HEADER_LENGTH + messageLength + senderLength;
+  const tables = senderEnd + (originals === undefined ? 0 : 4 + originals.length);
   const headLength = tables + 8 * batch.sections.length + 4 * count;
   let length = headLength;
   for (const section of batch.sections) length += section.bytes.length;
@@ -119,6 +124,10 @@ export function encodeHead(
   head.writeUInt32LE(senderLength, 92);
   head.write(meta.message, FRAME_HEADER_LENGTH);
   head.write(meta.sender, FRAME_HEADER_LENGTH + messageLength);
+  if (originals !== undefined) {
+    head[55] = 1;
+    head.set(originals, head.writeUInt32LE(originals.length, senderEnd));
+  }
   let position = tables;
   for (const { kind, count: rows, bytes, offsets } of batch.sections) {
     assert(offsets[rows] === bytes.length, "the last offset of a section is its length");
@@ -167,6 +176,9 @@ export function decodeHead(frame: Buffer): FrameHead | string {
   if (signal === undefined) return `expected signal 1 to ${SIGNALS.length - 1}, got ${frame[52]}`;
   if (senderEnd > frame.length)
     return `expected message and sender within ${frame.length} bytes, got them up to ${senderEnd}`;
+  const tables = tablesStart(frame);
+  if (tables > frame.length)
+    return `expected the originals within ${frame.length} bytes, got them up to ${tables}`;
   const meta: FrameMeta = {
     signal,
     key: frame[54] === 1 ? new Uint8Array(frame.subarray(56, 56 + KEY_LENGTH)) : null,
@@ -175,6 +187,7 @@ export function decodeHead(frame: Buffer): FrameHead | string {
     message: frame.toString("utf8", FRAME_HEADER_LENGTH, messageEnd),
     sender: frame.toString("utf8", messageEnd, senderEnd),
     cut: frame.readUInt32LE(88),
+    ...(frame[55] === 1 ? { originals: frame.subarray(senderEnd + 4, tables) } : {}),
   };
   return {
     firstIndex: readUint64(frame, 16),
@@ -184,6 +197,13 @@ export function decodeHead(frame: Buffer): FrameHead | string {
   };
 }
 
+/** Where the tables of the sections begin; beyond the end of the frame when they do not fit. */
+function tablesStart(frame: Buffer): number {
+  const senderEnd = FRAME_HEADER_LENGTH + frame.readUInt32LE(48) + frame.readUInt32LE(92);
+  if (frame[55] !== 1) return senderEnd;
+  return senderEnd + 4 + (senderEnd + 4 <= frame.length ? frame.readUInt32LE(senderEnd) : 0);
+}
+
 /**
  * The sections of a whole frame, views of `bytes`, or what is wrong with it: whatever is not as it was written is found here.
  * Row hashes are computed again, so that what is sealed is what is inserted.
@@ -191,7 +211,7 @@ export function decodeHead(frame: Buffer): FrameHead | string {
  */
 export function decodeSections(bytes: Buffer): readonly RowSection[] | string {
   const tables: { kind: Kind; count: number; offsets: Uint32Array }[] = [];
-  let position = FRAME_HEADER_LENGTH + bytes.readUInt32LE(48) + bytes.readUInt32LE(92);
+  let position = tablesStart(bytes);
   let total = 0;
   for (let number = 0; number < bytes[53]!; number++) {
     if (position + 8 > bytes.length) return `section ${number} begins past the end of the frame`;

@@ -14,7 +14,7 @@ import {
 } from "./options.ts";
 import { readFrames } from "./reader.ts";
 import { recoverJournal, type ActiveSegment, type RecoveredJournal } from "./recovery.ts";
-import { createSegment, segmentPath, type Segment } from "./segment.ts";
+import { createSegment, SEGMENT_VERSION, segmentPath, type Segment } from "./segment.ts";
 
 export type { Frame, FrameMeta, JournalOptions, RecoveredKey };
 
@@ -84,6 +84,8 @@ export class Journal {
     this.#segments = segments;
     this.#active = active;
     this.#activeSinceMs = this.#clock();
+    // What was begun without originals gets none.
+    this.#isTurning = options.withOriginals === true;
     this.#nextIndex = active.segment.endIndex;
     for (const segment of segments) this.#diskBytes += segment.size;
   }
@@ -107,6 +109,7 @@ export class Journal {
       const recovered = await recoverJournal({
         files,
         directory,
+        segmentVersion: segmentVersion(options),
         nextIndex: options.nextIndex ?? 0,
         keyFiles,
         onRecoveredKey,
@@ -322,7 +325,13 @@ export class Journal {
   async #rotate(firstIndex: number): Promise<void> {
     const full = this.#active;
     const { directory } = this.#options;
-    const created = await createSegment(this.#files, directory, firstIndex, this.#spares.pop());
+    const created = await createSegment(
+      this.#files,
+      directory,
+      firstIndex,
+      segmentVersion(this.#options),
+      this.#spares.pop(),
+    );
     this.#active = { ...created, keys: new KeyList() };
     this.#activeSinceMs = this.#clock();
     this.#isTurning = false;
@@ -408,4 +417,8 @@ export class Journal {
     this.#options.onFatal(this.#failure);
     return this.#failure;
   }
+}
+
+function segmentVersion({ withOriginals = false }: JournalOptions): number {
+  return withOriginals ? SEGMENT_VERSION.withOriginals : SEGMENT_VERSION.plain;
 }

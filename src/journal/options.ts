@@ -26,6 +26,8 @@ export interface JournalOptions {
   /** How long, and how many, deduplication keys survive the release of their segments. */
   readonly keyWindowMs?: number;
   readonly maxKeys?: number;
+  /** Frames may hold the records as they came in (FrameMeta.originals). */
+  readonly withOriginals?: boolean;
   readonly logger: Logger;
   /** Called once: the journal takes nothing more, and the process should end. */
   readonly onFatal: (error: MeshproofError) => void;

@@ -15,6 +15,8 @@ import {
 export interface RecoveryOptions {
   readonly files: FileSystem;
   readonly directory: string;
+  /** Of a segment that is made. */
+  readonly segmentVersion: number;
   /** First index of a journal that has no segment yet. */
   readonly nextIndex: number;
   readonly keyFiles: KeyFiles;
@@ -84,7 +86,7 @@ export async function recoverJournal(options: RecoveryOptions): Promise<Recovere
   }
 
   if (active === undefined) {
-    const created = await createSegment(files, directory, expected);
+    const created = await createSegment(files, directory, expected, options.segmentVersion);
     segments.push(created.segment);
     active = { ...created, keys: new KeyList() };
   }

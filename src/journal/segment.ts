@@ -8,7 +8,8 @@ import { MARK_LENGTH, readUint64, writeUint64 } from "./frame.ts";
 /**
  * A segment file begins with
  *
- *    0  "MPJRNL" 0x00 0x02   8 bytes, the last is the version
+ *    0  "MPJRNL" 0x00        7 bytes
+ *    7  version              2, or 3 where frames may hold originals: who knows none refuses the segment, and does not take such a frame for damage
  *    8  mark                 8 random bytes, with which each of its frames begins
  *   16  first index          u64
  *   24  zero                 4 bytes
@@ -17,7 +18,8 @@ import { MARK_LENGTH, readUint64, writeUint64 } from "./frame.ts";
  * No sender knows the mark, so no row can be made to look like a frame.
  */
 export const SEGMENT_HEADER_LENGTH = 32;
-const MAGIC = Buffer.from("MPJRNL\0\x02", "latin1");
+const MAGIC = Buffer.from("MPJRNL\0", "latin1");
+export const SEGMENT_VERSION = { plain: 2, withOriginals: 3 } as const;
 const NAME_DIGITS = 16; // 2^53 - 1 has 16 decimal digits, so that names sort as numbers
 
 /** One file of frames. The last one of a journal is the active one, to which frames are added. */
@@ -56,12 +58,14 @@ export async function createSegment(
   files: FileSystem,
   directory: string,
   firstIndex: number,
+  version: number,
   spare?: string,
 ): Promise<{ segment: Segment; fd: number; mark: Uint8Array }> {
   const path = segmentPath(directory, firstIndex, "frames");
   const header = Buffer.alloc(SEGMENT_HEADER_LENGTH);
   const mark = randomBytes(MARK_LENGTH);
   header.set(MAGIC, 0);
+  header[MAGIC.length] = version;
   header.set(mark, 8);
   writeUint64(header, firstIndex, 16);
   header.writeUInt32LE(crc32(header.subarray(0, 28)), 28);
@@ -100,8 +104,9 @@ export async function readSegmentHeader(
   const length = await readFully(files, fd, header, 0);
   if (length < header.length)
     return `expected a segment header of ${header.length} bytes, got ${length} bytes`;
-  if (!header.subarray(0, 8).equals(MAGIC))
-    return `expected a journal segment of version 2, got the bytes ${header.toString("hex", 0, 8)}`;
+  const isKnown = Object.values<number>(SEGMENT_VERSION).includes(header[MAGIC.length]!);
+  if (!header.subarray(0, MAGIC.length).equals(MAGIC) || !isKnown)
+    return `expected a journal segment of version 2 or 3, got the bytes ${header.toString("hex", 0, 8)}`;
   if (header.readUInt32LE(28) !== crc32(header.subarray(0, 28)))
     return "the CRC of the segment header does not hold";
   return { mark: header.subarray(8, 8 + MARK_LENGTH), firstIndex: readUint64(header, 16) };

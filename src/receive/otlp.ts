@@ -2,7 +2,7 @@ import { ALL_ACCEPTED } from "../core/consumer.ts";
 import type { Encoding, OtlpConsumer, Sender, Signal } from "../core/consumer.ts";
 import type { TokenFinder } from "../core/callers.ts";
 import { createHttpServer } from "../core/http.ts";
-import type { HttpReply, HttpRequest, ListenAddress } from "../core/http.ts";
+import type { AnsweredRequest, HttpReply, HttpRequest, ListenAddress } from "../core/http.ts";
 import type { ListenerOptions } from "../core/listener.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { peerAddress } from "../core/hosts.ts";
@@ -38,6 +38,8 @@ export interface ReceiverMetrics {
     readonly code: ErrorCode;
     readonly sender: string;
   }): void;
+  /** Beside the others, for each request that was answered. */
+  readonly answered?: (request: AnsweredRequest) => void;
   /** The sender went away before its body was complete. */
   aborted(request: { readonly signal: Signal; readonly sender: string }): void;
 }
@@ -89,6 +91,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
         code: error.code,
         sender: request.caller?.name ?? peerAddress(request.raw.socket.remoteAddress),
       }),
+    ...(metrics.answered === undefined ? {} : { onAnswered: metrics.answered }),
     headersTimeoutMs: options.headersTimeoutMs,
     requestTimeoutMs: options.requestTimeoutMs,
     logger: options.logger,

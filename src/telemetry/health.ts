@@ -14,6 +14,8 @@ export interface HealthOptions {
   /** The state of every part now. Called at each request, so it must be cheap: it reads, it does not probe. */
   readonly checks: () => readonly HealthCheck[];
   readonly startedAtMs: number;
+  /** Answers are given here and below; `/`, the default, is every path. */
+  readonly path?: string;
 }
 
 export interface HealthReason {
@@ -67,12 +69,16 @@ function formatUptime(ms: number): string {
   return `${hours > 0 ? `${hours}h` : ""}${hours > 0 || minutes > 0 ? `${minutes}m` : ""}${seconds}s`;
 }
 
-/** Answers health probes at `/`: 200 while every check holds, else 503. */
+/** Answers health probes: 200 while every check holds, else 503. */
 export async function listenHealth(
   endpoint: { readonly host: string; readonly port: number },
   options: HealthOptions,
 ): Promise<Listener> {
-  return listen(endpoint, "/", async () => {
+  const path = options.path ?? "/";
+  // Go's mux, which the Collector's extension uses, takes a path with a slash at its end for all below.
+  const isBelow = (asked: string): boolean =>
+    asked === path || asked.startsWith(path.endsWith("/") ? path : `${path}/`);
+  return listen(endpoint, path, isBelow, async () => {
     const report = reportHealth(options, Date.now());
     return {
       status: report.status === "Server available" ? 200 : 503,

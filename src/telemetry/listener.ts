@@ -13,10 +13,11 @@ export interface Listener {
 /** Headers and body of a scrape or a probe are tiny; a client that takes longer than this is not one. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** Answers GET and HEAD of one path through `answer`; everything else is 404 or 405. */
+/** Answers GET and HEAD through `answer` where `isServed` says so, and names `path` to who asks for another; everything else is 404 or 405. */
 export async function listen(
   endpoint: { readonly host: string; readonly port: number },
   path: string,
+  isServed: (asked: string) => boolean,
   answer: () => Promise<{ status: number; contentType: string; body: string }>,
 ): Promise<Listener> {
   const handle: RequestListener = (request, response) => {
@@ -29,7 +30,7 @@ export async function listen(
       response.end(request.method === "HEAD" ? undefined : body);
     };
     request.resume();
-    if (request.url?.split("?", 1)[0] !== path) {
+    if (!isServed(request.url?.split("?", 1)[0] ?? "")) {
       reply(404, "text/plain; charset=utf-8", `not found; try ${path}\n`);
     } else if (request.method !== "GET" && request.method !== "HEAD") {
       response.setHeader("allow", "GET, HEAD");

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { getHeapStatistics } from "node:v8";
 import type { Attributes, Counter, Histogram, Meter } from "@opentelemetry/api";
 import {
@@ -6,6 +7,7 @@ import {
   MetricReader,
   type MetricData,
 } from "@opentelemetry/sdk-metrics";
+import type { AnsweredRequest } from "../core/http.ts";
 import type { KindName } from "../core/kinds.ts";
 import { GAUGES, type Readings, VERIFICATION_GAUGES, type VerificationReading } from "./gauges.ts";
 import { listen, type Listener } from "./listener.ts";
@@ -16,10 +18,16 @@ export type Signal = "logs" | "traces";
 export interface MetricsOptions {
   /** Name counters as the Collector does by default, without `_total`. */
   readonly withoutTypeSuffix: boolean;
+  /** Name metrics without their unit, as the Collector does by default. Names of ours have it in any case. */
+  readonly withoutUnits?: boolean;
+  /** Of meshproof, for target_info. */
+  readonly version?: string;
 }
 
 const RECEIVER: Attributes = { receiver: "otlp", transport: "http" };
 const EXPORTER: Attributes = { exporter: "clickhouse" };
+/** The forwarder, by the name of its section in the configuration. */
+const FORWARDER: Attributes = { exporter: "otlphttp" };
 const ITEMS = { logs: "log_records", traces: "spans" } as const;
 const ITEM_WORDS = { logs: "log records", traces: "spans" } as const;
 
@@ -27,6 +35,13 @@ const ITEM_WORDS = { logs: "log records", traces: "spans" } as const;
 const SECONDS_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
+
+/** Upper bounds in bytes; those of the Collector's HTTP instrumentation end at 10 kB, which is no batch. */
+const BYTES_BUCKETS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 67_108_864];
+/** How units are spelled at the end of a name (OpenTelemetry, "Prometheus and OpenMetrics Compatibility"). */
+const UNIT_WORDS: Readonly<Record<string, string>> = { s: "seconds", By: "bytes" };
+/** Other words are `_OTHER` (semantic conventions, http.request.method): a client could make up any number of them. */
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]);
 
 type PerSignal = Readonly<Record<Signal, Counter>>;
 
@@ -38,6 +53,9 @@ export class Metrics {
   readonly #provider = new MeterProvider({ readers: [this.#reader] });
   readonly #meter: Meter = this.#provider.getMeter("meshproof");
   readonly #typeSuffix: string;
+  readonly #withoutUnits: boolean;
+
+  readonly #targetInfo: Readonly<Record<string, string>>;
 
   readonly #accepted = this.#perSignal(
     "otelcol_receiver_accepted_",
@@ -63,6 +81,11 @@ export class Metrics {
   readonly #sendFailed = this.#perSignal(
     "otelcol_exporter_send_failed_",
     (items) => `Number of ${items} in failed attempts to send to destination; each is tried again.`,
+    EXPORTER,
+  );
+  readonly #enqueueFailed = this.#perSignal(
+    "otelcol_exporter_enqueue_failed_",
+    (items) => `Number of ${items} failed to be added to the sending queue.`,
     EXPORTER,
   );
   readonly #requests = this.#counter(
@@ -117,6 +140,15 @@ export class Metrics {
     "meshproof_decode_duration_seconds",
     "Time from a request's body to its encoded rows.",
   );
+  readonly #requestSeconds = this.#seconds(
+    "http_server_request_duration",
+    "Duration of HTTP server requests: of the OTLP port.",
+  );
+  readonly #requestBytes = this.#meter.createHistogram("http_server_request_body_size", {
+    description: "Size of HTTP server request bodies, as they were sent.",
+    unit: "By",
+    advice: { explicitBucketBoundaries: BYTES_BUCKETS },
+  });
   readonly #fsyncSeconds = this.#seconds(
     "meshproof_journal_fsync_duration_seconds",
     "Time of one write and fsync of the journal; many requests share one.",
@@ -127,8 +159,27 @@ export class Metrics {
   );
 
   constructor(options: MetricsOptions) {
-    this.#typeSuffix = options.withoutTypeSuffix ? "" : "_total";
+    const { withoutTypeSuffix, withoutUnits = true, version = "" } = options;
+    this.#typeSuffix = withoutTypeSuffix ? "" : "_total";
+    this.#withoutUnits = withoutUnits;
+    this.#targetInfo = {
+      service_name: "meshproof",
+      service_version: version,
+      service_instance_id: randomUUID(),
+    };
     this.#observeProcess();
+  }
+
+  /** A request to the OTLP port was answered; names and labels of the semantic conventions, as the Collector has them. */
+  requestAnswered({ method, route, status, seconds, bodyBytes }: AnsweredRequest): void {
+    const labels = {
+      http_request_method: METHODS.has(method) ? method : "_OTHER",
+      http_response_status_code: status,
+      http_route: route,
+      network_protocol_name: "http",
+    };
+    this.#requestSeconds.record(seconds, labels);
+    if (bodyBytes !== undefined) this.#requestBytes.record(bodyBytes, labels);
   }
 
   /** A request was answered with 200: how many records it brought, and how many of them were rejected alone. */
@@ -200,6 +251,33 @@ export class Metrics {
     if (signal !== undefined) this.#sendFailed[signal].add(rows, EXPORTER);
   }
 
+  /** The next backend has taken records. */
+  recordsForwarded(signal: Signal, records: number): void {
+    this.#sent[signal].add(records, FORWARDER);
+  }
+
+  /** Records are not passed on: the next backend did not take them, or the queue had no room for them. */
+  recordsNotForwarded(signal: Signal, records: number, isQueueFull: boolean): void {
+    (isQueueFull ? this.#enqueueFailed : this.#sendFailed)[signal].add(records, FORWARDER);
+  }
+
+  /** There is a forwarder: its counters begin at 0, and its queue is read at each scrape. */
+  observeForwarding(read: () => { queueBytes: number; queueCapacityBytes: number }): void {
+    for (const counters of [this.#sent, this.#sendFailed, this.#enqueueFailed])
+      for (const counter of Object.values(counters)) counter.add(0, FORWARDER);
+    const [size, capacity] = [GAUGES.storeQueueBytes, GAUGES.storeQueueCapacityBytes].map(
+      ([name, description]) => this.#meter.createObservableGauge(name, { description }),
+    );
+    this.#meter.addBatchObservableCallback(
+      (result) => {
+        const { queueBytes, queueCapacityBytes } = read();
+        result.observe(size!, queueBytes, FORWARDER);
+        result.observe(capacity!, queueCapacityBytes, FORWARDER);
+      },
+      [size!, capacity!],
+    );
+  }
+
   rowsQuarantined(kind: KindName, rows: number): void {
     this.#quarantined.add(rows, { kind });
   }
@@ -251,16 +329,23 @@ export class Metrics {
   /** The answer to a scrape, in the text format of Prometheus. */
   async scrape(): Promise<string> {
     const { resourceMetrics } = await this.#reader.collect();
-    return formatFamilies(
-      resourceMetrics.scopeMetrics.flatMap(({ metrics }) =>
+    return formatFamilies([
+      ...resourceMetrics.scopeMetrics.flatMap(({ metrics }) =>
         metrics.flatMap((metric) => this.#toFamily(metric)),
       ),
-    );
+      {
+        name: "target_info",
+        help: "Target metadata",
+        type: "gauge",
+        points: [{ labels: this.#targetInfo, value: 1 }],
+      },
+    ]);
   }
 
   /** Serves `/metrics`. */
   async listen(endpoint: { readonly host: string; readonly port: number }): Promise<Listener> {
-    return listen(endpoint, "/metrics", async () => ({
+    const isServed = (asked: string): boolean => asked === "/metrics";
+    return listen(endpoint, "/metrics", isServed, async () => ({
       status: 200,
       contentType: PROMETHEUS_CONTENT_TYPE,
       body: await this.scrape(),
@@ -272,25 +357,36 @@ export class Metrics {
     const meter = this.#meter;
     const uptime = meter.createObservableCounter("otelcol_process_uptime", {
       description: "Uptime of the process in seconds.",
+      unit: "s",
     });
     const cpu = meter.createObservableCounter("otelcol_process_cpu_seconds", {
       description: "Total CPU user and system time in seconds.",
+      unit: "s",
     });
     const rss = meter.createObservableGauge("otelcol_process_memory_rss", {
       description: "Total physical memory (resident set size) in bytes.",
+      unit: "By",
     });
     const heap = meter.createObservableGauge("otelcol_process_runtime_heap_alloc_bytes", {
       description: "Bytes of the JavaScript heap in use.",
+      unit: "By",
+    });
+    const system = meter.createObservableGauge("otelcol_process_runtime_total_sys_memory_bytes", {
+      description:
+        "Bytes of memory that the runtime has from the system: the heap, and buffers outside of it.",
+      unit: "By",
     });
     meter.addBatchObservableCallback(
       (result) => {
-        const { user, system } = process.cpuUsage();
+        const cpuUsage = process.cpuUsage();
+        const { total_heap_size, used_heap_size, external_memory } = getHeapStatistics();
         result.observe(uptime, process.uptime());
-        result.observe(cpu, (user + system) / 1e6);
+        result.observe(cpu, (cpuUsage.user + cpuUsage.system) / 1e6);
         result.observe(rss, process.memoryUsage.rss());
-        result.observe(heap, getHeapStatistics().used_heap_size);
+        result.observe(heap, used_heap_size);
+        result.observe(system, total_heap_size + external_memory);
       },
-      [uptime, cpu, rss, heap],
+      [uptime, cpu, rss, heap, system],
     );
   }
 
@@ -320,8 +416,16 @@ export class Metrics {
     });
   }
 
+  #nameOf({ descriptor: { name, unit } }: MetricData): string {
+    const word = UNIT_WORDS[unit];
+    return this.#withoutUnits || word === undefined || name.endsWith(`_${word}`)
+      ? name
+      : `${name}_${word}`;
+  }
+
   #toFamily(metric: MetricData): Family[] {
-    const { name, description: help } = metric.descriptor;
+    const { description: help } = metric.descriptor;
+    const name = this.#nameOf(metric);
     switch (metric.dataPointType) {
       case DataPointType.SUM:
         return [

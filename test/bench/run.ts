@@ -1,6 +1,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { benchDecode } from "./decode.bench.ts";
 import { benchDialects } from "./dialects.bench.ts";
+import { benchForward } from "./forward.bench.ts";
 import { benchJournal } from "./journal.bench.ts";
 import { benchPeer } from "./peer.bench.ts";
 import { benchProcess } from "./process.bench.ts";
@@ -10,6 +11,7 @@ import { benchVerify } from "./verify.bench.ts";
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   decode: benchDecode,
   dialects: benchDialects,
+  forward: benchForward,
   journal: benchJournal,
   process: benchProcess,
   peer: benchPeer,

@@ -22,7 +22,10 @@ t.test("the generated file holds exactly the defaults", async (t) => {
 t.test("the sections that are commented out hold valid options", async (t) => {
   const commented =
     /^( +)# ( *(?:- )?(?:tls|ca_file|cert_file|key_file|client_ca_file|min_version|formats|name|line|keys|units|when|set|decisions|time_is_end):)/gm;
-  const yaml = generateYaml().replaceAll(commented, "$1$2");
+  const forwarder = /^ {2}# otlphttp:\n(?: {2}# .*\n)+/m;
+  const yaml = generateYaml()
+    .replace(forwarder, (section) => section.replaceAll(/^ {2}# /gm, "  "))
+    .replaceAll(commented, "$1$2");
   const directory = t.testdir({
     "all.yaml": yaml.replace("endpoint: embedded", "endpoint: https://clickhouse.example:8443"),
   });
@@ -35,6 +38,10 @@ t.test("the sections that are commented out hold valid options", async (t) => {
   });
   t.ok(config.receivers.otlp.protocols.http.tls);
   t.ok(config.exporters.clickhouse.tls);
+  t.match(config.exporters.otlphttp, {
+    endpoint: "http://127.0.0.1:4319",
+    retry_on_failure: { multiplier: 1.5 },
+  });
   t.match(config.processors.normalise.formats, [
     { name: "shop_access", keys: { user: "EndUser" }, time_is_end: false },
   ]);

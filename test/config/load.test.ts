@@ -425,3 +425,110 @@ t.test("values outside their bounds are refused", async (t) => {
     "https://ch:8443",
   );
 });
+
+t.test("locations are paths and the Collector's URIs, one over the other", async (t) => {
+  const directory = t.testdir({ "0.yaml": "exporters: { clickhouse: { database: one } }" });
+  const file = join(directory, "0.yaml");
+  const env = { CONFIG: "processors: { seal: { origin: '${env:ORIGIN}' } }", ORIGIN: "a.example" };
+  const config = loadConfig(
+    [
+      `file:${file}`,
+      "env:CONFIG",
+      "yaml:exporters::clickhouse::batch::rows: 7",
+      "yaml:{ storage: { directory: ./elsewhere } }",
+    ],
+    env,
+  );
+  t.equal(config.exporters.clickhouse.database, "one");
+  t.equal(config.processors.seal.origin, "a.example");
+  t.equal(config.exporters.clickhouse.batch.rows, 7);
+  t.equal(config.storage.directory, "./elsewhere");
+  t.equal(
+    loadConfig([file, "yaml:exporters::clickhouse::database: two"], {}).exporters.clickhouse
+      .database,
+    "two",
+  );
+  const refused = (location: string, message: RegExp): void =>
+    void t.throws(() => loadConfig([location], {}), { code: "CONFIG_INVALID", message });
+  refused("env:NOT_SET", /^env:NOT_SET: expected the environment variable NOT_SET to be set$/);
+  refused("file:./none.yaml", /^file:.\/none.yaml: expected a readable file, got ENOENT$/);
+  refused("https://config.example/a.yaml", /expected a path, file:, env: or yaml:, got a URL$/);
+  refused(
+    "yaml:exporters::clickhouse::batch::rows: many",
+    /^yaml:exporters::clickhouse::batch::rows::4:13: exporters.clickhouse.batch.rows: expected a whole number/,
+  );
+});
+
+const FORWARD = "exporters.otlphttp";
+const forward = (inner: string, rest = ""): string =>
+  `exporters: { otlphttp: { endpoint: "http://next.example:4318/", ${inner} } }\n${rest}`;
+
+t.test("the forwarder is off until it is named, by either of the Collector's names", async (t) => {
+  t.equal(defaultConfig().exporters.otlphttp, undefined);
+  const config = load(t, [forward("headers: { Authorization: 'Bearer x', X-Scope-OrgID: 7 }")]);
+  t.match(config.exporters.otlphttp, {
+    endpoint: "http://next.example:4318",
+    headers: { Authorization: "Bearer x", "X-Scope-OrgID": "7" },
+    compression: "gzip",
+    retry_on_failure: { enabled: true, initial_interval: 5_000, max_elapsed_time: 0 },
+    sending_queue: { queue_size: 256 * 2 ** 20 },
+  });
+  t.notMatch(JSON.stringify(withoutSecrets(config)), /Bearer/);
+  t.same(
+    load(t, [forward("timeout: 3s").replace("otlphttp", "otlp_http")]),
+    load(t, [forward("timeout: 3s")]),
+  );
+  t.same(
+    load(t, [forward("timeout: 3s"), "exporters: { otlp_http: { timeout: 4s } }"]).exporters
+      .otlphttp?.timeout,
+    4_000,
+    "and they are one over several files",
+  );
+});
+
+t.test("what a forwarder cannot do is said where it stands", async (t) => {
+  const cases: [string, RegExp][] = [
+    ["exporters: { otlphttp: { endpoint: '' } }", /otlphttp: expected endpoint, or both/],
+    [forward("endpoint2: x"), /endpoint2: expected one of endpoint, .*unknown key/],
+    [
+      forward("headers: { 'a b': x }"),
+      /headers: expected a map of names and values of HTTP headers, got another/,
+    ],
+    [forward('headers: { a: "x\\ny" }'), /headers: expected a map of names/],
+    [
+      forward("sending_queue: { queue_size: 2GiB }"),
+      /queue_size: expected at most an eighth of storage.max_size/,
+    ],
+    [
+      forward("sending_queue: { storage: file_storage }"),
+      /storage: .*the queue is the journal on disk/,
+    ],
+    [
+      forward("", "storage: { max_size: 256MiB }"),
+      /max_request_body_size: expected at most an eighth/,
+    ],
+    [forward("tls: { cert_file: ./a.pem }"), /tls: expected both cert_file and key_file/],
+    [
+      forward("", "processors: { normalise: { redact: { columns: [UserAgent] } } }"),
+      /redact.columns: expected no columns beside exporters.otlphttp/,
+    ],
+    [
+      forward("retry_on_failure: { multiplier: 0.5 }"),
+      /multiplier: expected a number from 1 to 100, got 0.5/,
+    ],
+    ["exporters: { otlphttp: { endpoint: 'http://u:p@next' } }", /endpoint: expected a URL/],
+    [
+      "exporters: { otlphttp: { endpoint: 'http://a' }, otlp_http: { endpoint: 'http://b' } }",
+      /expected one of otlphttp and otlp_http, got both/,
+    ],
+    [
+      "exporters: { otlp_http: { endpoint: 'http://a', timeout: x } }",
+      /0.yaml:1:\d+: exporters.otlphttp.timeout/,
+    ],
+  ];
+  for (const [text, message] of cases) t.match(problems(t, [text]).join("\n"), message, text);
+  t.equal(problems(t, [forward("", "storage: { max_size: 256MiB }")]).length, 2, FORWARD);
+  t.match(findRisks(load(t, [forward("tls: { insecure_skip_verify: true }")])), [
+    /insecure_skip_verify is on/,
+  ]);
+});

@@ -4,6 +4,8 @@ import { freeRows, ROW_PREFIX_LENGTH, type RowSection } from "../../src/core/row
 import { RequestEncoder } from "../../src/encoder.ts";
 import { Normaliser } from "../../src/normalise/normaliser.ts";
 import type { RedactOptions } from "../../src/normalise/redaction/rules.ts";
+import { ValueRedactor } from "../../src/normalise/redaction/value-redactor.ts";
+import { Originals } from "../../src/originals.ts";
 import { TABLE_OF_KIND } from "../../src/records/columns.ts";
 import { decodeRow } from "../../src/records/row-codec.ts";
 import { transcodeLogs } from "../support/transcoding.ts";
@@ -62,6 +64,7 @@ function encoderOf(redact: RedactOptions): RequestEncoder {
     normaliser: new Normaliser({ redact }),
     maxRecordBytes: MAX_RECORD_BYTES,
     maxEncodedBytes: 256 * 1024 * 1024,
+    originals: new Originals(new ValueRedactor(redact), []),
   });
 }
 
@@ -198,7 +201,10 @@ async function tryOne(encoder: RequestEncoder, input: Input): Promise<Outcome> {
   try {
     const encoded = await encoder.encode("logs", body, RECEIVED);
     try {
-      return judge(input, encoded.sections, encoded.rejected);
+      const outcome = judge(input, encoded.sections, encoded.rejected);
+      if (outcome.failure === undefined && Buffer.from(encoded.originals ?? []).includes(SECRET))
+        return { ...outcome, failure: "a secret would be passed on" };
+      return outcome;
     } finally {
       freeRows(encoded);
     }

@@ -1,4 +1,4 @@
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { MeshproofError } from "../../src/core/errors.ts";
@@ -547,3 +547,43 @@ t.test("no more keys are kept than the bound, whole files at a time", async (t) 
   await (await Journal.open(options({ fileSystem, onRecoveredKey: () => keys++ }))).close();
   t.ok(keys > 0 && keys <= 15, `${keys} keys`);
 });
+
+t.test(
+  "originals come back with their frame, in segments that only who knows them reads",
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const before = await Journal.open(options({ directory }));
+    await before.append(makeBatch(1), makeMeta(1)).durable;
+    await before.close();
+    const journal = await Journal.open(options({ directory, withOriginals: true }));
+    const originals = Buffer.from("as it came in");
+    for (const [seed, meta] of [
+      [2, { ...makeMeta(2), originals }],
+      [3, makeMeta(3)],
+      [4, { ...makeMeta(4), originals: new Uint8Array(0) }],
+    ] as const)
+      await journal.append(makeBatch(seed), meta).durable;
+    await journal.close();
+    const versions = framesFiles(directory)
+      .sort()
+      .map((name) => readFileSync(join(directory, name))[7]);
+    t.same(versions, [2, 3]);
+    const reopened = await Journal.open(options({ directory }));
+    const kept: (string | undefined)[] = [];
+    for await (const { meta, sections, firstIndex } of reopened.frames(0)) {
+      kept.push(meta.originals === undefined ? undefined : Buffer.from(meta.originals).toString());
+      t.equal(sections[0]!.count, 3, `rows of the frame at ${firstIndex}`);
+    }
+    t.same(kept, [undefined, "as it came in", undefined, ""]);
+    await reopened.close();
+
+    await t.test("and a changed byte in them is damage", async (t) => {
+      const [, name] = framesFiles(directory).sort();
+      const path = join(directory, name!);
+      const bytes = readFileSync(path);
+      bytes[bytes.indexOf("as it came in")]! ^= 1;
+      writeFileSync(path, bytes);
+      await t.rejects(Journal.open(options({ directory })), { code: "JOURNAL_CORRUPT" });
+    });
+  },
+);

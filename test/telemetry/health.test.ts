@@ -83,7 +83,19 @@ t.test("probes get 200, then 503 as soon as a check fails", async (t) => {
   const head = await fetch(url, { method: "HEAD" });
   t.same([head.status, await head.text()], [503, ""]);
   t.equal((await fetch(url, { method: "POST", body: "x" })).status, 405);
-  t.equal((await fetch(`${url}other`)).status, 404);
+  t.equal((await fetch(`${url}health/status`)).status, 503, "as the Collector: every path");
+  const named = await listenHealth(
+    { host: "127.0.0.1", port: 0 },
+    { checks: () => [fine], startedAtMs: STARTED, path: "/health" },
+  );
+  t.teardown(() => named.close());
+  for (const [path, status] of [
+    ["/health", 200],
+    ["/health/", 200],
+    ["/healthy", 404],
+    ["/", 404],
+  ] as const)
+    t.equal((await fetch(`http://127.0.0.1:${named.port}${path}`)).status, status, path);
 });
 
 t.test("an address that is taken is an error that names it", async (t) => {

@@ -4,6 +4,7 @@ import type { FindingDefinition } from "./define.ts";
 import expiryRefused from "./expiry-refused.ts";
 import identityConflict from "./identity-conflict.ts";
 import integrityBroken from "./integrity-broken.ts";
+import notForwarded from "./not-forwarded.ts";
 import quarantined from "./quarantined.ts";
 import refusedBatch from "./refused-batch.ts";
 import rejectedRecord from "./rejected-record.ts";
@@ -19,6 +20,7 @@ export const FINDINGS = {
   expiry_refused: expiryRefused,
   identity_conflict: identityConflict,
   integrity_broken: integrityBroken,
+  not_forwarded: notForwarded,
   quarantined,
   refused_batch: refusedBatch,
   rejected_record: rejectedRecord,

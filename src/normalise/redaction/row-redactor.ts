@@ -111,6 +111,16 @@ export class RowRedactor {
     this.#spanSchema = plan(columnsNamed(span, SPAN_SCHEMA));
   }
 
+  /** From now on `secrets` is filled. */
+  keepSecrets(): void {
+    this.#walk.keepsSecrets = true;
+  }
+
+  /** What the last `redactRow` replaced. */
+  get secrets(): readonly Buffer[] {
+    return this.#walk.secrets;
+  }
+
   /** Is the value of an attribute under this key a secret? Then it fills no column. */
   isSecretKey(key: string): boolean {
     const bytes = Buffer.from(key);
@@ -207,15 +217,20 @@ export class RowRedactor {
     return { ...redacted, notes: isClean ? undefined : notes };
   }
 
-  /** Redacts the row that `section` has open. `shape`: of the attributes in its map; undefined when the map holds others too. */
-  redactRow(section: SectionBuilder, scope: RedactedScope, shape: KeyShape | undefined): void {
+  /**
+   * Redacts the row that `section` has open. `shape`: of the attributes in its map; undefined when the map holds others too.
+   * Returns whether there was nothing to redact, in it and in its scope.
+   */
+  redactRow(section: SectionBuilder, scope: RedactedScope, shape: KeyShape | undefined): boolean {
     const walk = this.#walk;
     const { out, kind } = section;
     const areKeysClean = shape !== undefined && this.#areClean(shape);
     walk.walk(out, section.rowStart, this.#plans[kind]!, areKeysClean);
     walk.hidden = -1;
     if (scope.notes !== undefined) for (const note of scope.notes[kind]!) walk.addNote(note);
-    if (walk.noteCount > 0) walk.replace(out, this.#labelsOf(walk));
+    if (walk.noteCount === 0) return true;
+    walk.replace(out, this.#labelsOf(walk));
+    return false;
   }
 
   #labelsOf({ notes, noteCount, hasMore }: RowWalk): Buffer[] {

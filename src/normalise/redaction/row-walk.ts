@@ -32,6 +32,9 @@ export class RowWalk {
   hasMore = false;
   /** Number of a name that was found in bytes which the row holds as base64, and which so stand there as REMOVED already; else -1. */
   hidden = -1;
+  /** With `keepsSecrets` the texts that are replaced, as they stood in the row. */
+  readonly secrets: Buffer[] = [];
+  keepsSecrets = false;
 
   readonly #rules: Rules;
   readonly #names: number;
@@ -60,6 +63,7 @@ export class RowWalk {
     this.#view = row.view;
     this.noteCount = 0;
     this.hasMore = false;
+    this.secrets.length = 0;
     this.#texts.position = 0;
     this.#count = 1;
     this.#start[0] = this.#end[0] = start;
@@ -247,6 +251,8 @@ export class RowWalk {
       const mark = this.#mark(finder.text, finder.textStart[i]!, finder.textEnd[i]!);
       value.ensure(end - copied + mark.length + 2);
       value.writeBytes(bytes, copied, finder.start[i]!);
+      if (this.keepsSecrets)
+        this.secrets.push(Buffer.from(bytes.subarray(finder.start[i], finder.end[i])));
       if (finder.isBare[i] === 1) value.writeByte(CHAR.quote);
       value.writeBytes(mark, 0, mark.length);
       if (finder.isBare[i] === 1) value.writeByte(CHAR.quote);
@@ -264,6 +270,7 @@ export class RowWalk {
     if (start === end || (end - start === 1 && bytes[start] === CHAR.minus)) return;
     this.addNote(place * (this.#names + 1) + name);
     if (equalsText(bytes, start, end, REMOVED)) return;
+    if (this.keepsSecrets) this.secrets.push(Buffer.from(bytes.subarray(start, end)));
     const mark = this.#mark(bytes, start, end);
     this.#put(at, end, mark, mark.length);
   }
