@@ -69,20 +69,11 @@ export function setHexId(
 ): boolean {
   const { buffer, draft } = reading;
   const length = end - start;
-  if (
-    (length !== digits && !(digits === TRACE_ID && length === SPAN_ID)) ||
-    !isHex(buffer, start, end) ||
-    isZeros(buffer, start, end)
-  )
-    return false;
-  if (length === digits && isLowerHex(buffer, start, end)) {
-    draft.setText(column, start, end);
-    return true;
-  }
-  const from = beginHex(draft, digits);
-  appendZeros(draft, digits - length);
-  appendLower(draft, buffer, start, end);
-  draft.setScratch(column, from, draft.scratchEnd);
+  if (length !== digits && !(digits === TRACE_ID && length === SPAN_ID)) return false;
+  if (length !== digits || !isLowerHex(buffer, start, end))
+    return setShortHexId(reading, column, start, end, digits);
+  if (isZeros(buffer, start, end)) return false;
+  draft.setText(column, start, end);
   return true;
 }
 

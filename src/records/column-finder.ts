@@ -1,7 +1,7 @@
 import type { ColumnType, Table } from "./columns.ts";
 
-/** What a column takes in a row: so many bytes, or what its own lengths say. */
-const FIXED_LENGTHS: Partial<Record<ColumnType, number>> = {
+/** Bytes that a column takes in a row; those of the other types have lengths of their own. */
+export const FIXED_LENGTHS: Partial<Record<ColumnType, number>> = {
   UInt8: 1,
   UInt16: 2,
   UInt32: 4,
@@ -83,6 +83,11 @@ export class ColumnFinder {
   }
 }
 
+/** Bytes of each value of an array of such columns. */
+export function itemLength(type: ColumnType): number | undefined {
+  return FIXED_LENGTHS[/^Array\((.*)\)$/.exec(type)?.[1] as ColumnType];
+}
+
 /** Fixed columns side by side are one step, and so are texts. */
 function addStep(steps: number[], type: ColumnType): void {
   const fixed = FIXED_LENGTHS[type];
@@ -99,7 +104,7 @@ function addStep(steps: number[], type: ColumnType): void {
   } else if (type === "Array(Map(LowCardinality(String), String))") {
     steps.push(STEPS.mapArray, 0);
   } else {
-    const item = FIXED_LENGTHS[/^Array\((.*)\)$/.exec(type)![1] as ColumnType];
+    const item = itemLength(type);
     if (item === undefined) steps.push(STEPS.textArray, 0);
     else steps.push(STEPS.fixedArray, item);
   }

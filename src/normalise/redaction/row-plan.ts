@@ -1,3 +1,4 @@
+import { FIXED_LENGTHS, itemLength } from "../../records/column-finder.ts";
 import { type Column, type ColumnType, TABLES, type Table } from "../../records/columns.ts";
 import { CONTEXT } from "./value-end.ts";
 
@@ -20,24 +21,6 @@ export const STEP = {
   notes: 9,
 } as const;
 
-const WIDTHS: Readonly<Partial<Record<ColumnType, number>>> = {
-  UInt8: 1,
-  UInt16: 2,
-  UInt32: 4,
-  UInt64: 8,
-  Int8: 1,
-  Int16: 2,
-  Int64: 8,
-  Float32: 4,
-  "FixedString(16)": 16,
-  "DateTime64(9)": 8,
-  IPv6: 16,
-};
-const ITEM_WIDTHS: Readonly<Partial<Record<ColumnType, number>>> = {
-  "Array(UInt32)": 4,
-  "Array(UInt64)": 8,
-  "Array(DateTime64(9))": 8,
-};
 const STEPS: Readonly<Partial<Record<ColumnType, readonly [number, number]>>> = {
   String: [STEP.text, STEP.skipText],
   "LowCardinality(String)": [STEP.text, STEP.skipText],
@@ -156,8 +139,8 @@ export function planOf(
     plan.push(step);
   };
   for (const { name, type } of columns) {
-    const width = WIDTHS[type];
-    const items = ITEM_WIDTHS[type];
+    const width = FIXED_LENGTHS[type];
+    const items = itemLength(type);
     const steps = STEPS[type];
     if (width !== undefined) skipped += width;
     else if (items !== undefined) add(pack(STEP.skipValues, items));

@@ -224,7 +224,7 @@ export class RowRedactor {
   redactRow(section: SectionBuilder, scope: RedactedScope, shape: KeyShape | undefined): boolean {
     const walk = this.#walk;
     const { out, kind } = section;
-    const areKeysClean = shape !== undefined && this.#areClean(shape);
+    const areKeysClean = shape !== undefined && walk.areKeysClean(shape);
     walk.walk(out, section.rowStart, this.#plans[kind]!, areKeysClean);
     walk.hidden = -1;
     if (scope.notes !== undefined) for (const note of scope.notes[kind]!) walk.addNote(note);
@@ -249,21 +249,5 @@ export class RowRedactor {
     const label = Buffer.from(`${place}:${name}`);
     this.#labels.set(note, label);
     return label;
-  }
-
-  /** Do the keys of a shape hold no secret, and name none? Worked out once for each. */
-  #areClean(shape: KeyShape): boolean {
-    if (shape.redactor === this) return shape.areKeysClean;
-    shape.redactor = this;
-    shape.areKeysClean = true;
-    let start = 0;
-    for (let i = 0; i < shape.count && shape.areKeysClean; i++) {
-      const end = start + shape.lengths[i]!;
-      shape.areKeysClean =
-        this.#rules.names.findInKey(shape.keys, start, end) < 0 &&
-        !this.#walk.finder.find(shape.keys, viewOf(shape.keys), start, end, CONTEXT.text);
-      start = end;
-    }
-    return shape.areKeysClean;
   }
 }

@@ -1,4 +1,5 @@
 import { grown } from "../../records/attributes.ts";
+import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { CHAR, equalsText } from "../ascii.ts";
 import { endsWithIdName } from "./card-numbers.ts";
@@ -16,6 +17,7 @@ import {
 import type { Rules } from "./rules.ts";
 import { SecretFinder } from "./secret-finder.ts";
 import { MIN_TEXT } from "./signs.ts";
+import { CONTEXT } from "./value-end.ts";
 
 /** Entries of Redactions in one row; where there are more, another says so. */
 export const MAX_NOTES = 16;
@@ -173,6 +175,24 @@ export class RowWalk {
       copied = finder.end[i]!;
     }
     return redacted + bytes.toString("utf8", copied);
+  }
+
+  /** Do the keys of a shape hold no secret, and name none? Worked out once for each. */
+  areKeysClean(shape: KeyShape): boolean {
+    if (shape.redactor === this) return shape.areKeysClean;
+    shape.redactor = this;
+    shape.areKeysClean = true;
+    const { keys } = shape;
+    const view = viewOf(keys);
+    let start = 0;
+    for (let i = 0; i < shape.count && shape.areKeysClean; i++) {
+      const end = start + shape.lengths[i]!;
+      shape.areKeysClean =
+        this.#rules.names.findInKey(keys, start, end) < 0 &&
+        !this.finder.find(keys, view, start, end, CONTEXT.text);
+      start = end;
+    }
+    return shape.areKeysClean;
   }
 
   /** Was something found that is to be replaced? */

@@ -1,6 +1,6 @@
 import { type AttributeList, VALUE_TYPES } from "../../records/attributes.ts";
 import { TABLES } from "../../records/columns.ts";
-import { type KeyShape, ShapeCache } from "../../records/key-shape.ts";
+import { ShapeCache } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { ValueWriter } from "../../records/value-text.ts";
 import { columnsNamed, planOf, type RowPlan } from "./row-plan.ts";
@@ -37,7 +37,6 @@ const ROOM = 64;
  * Cost: a copy of each text and about one look at it; where something is found, another copy.
  */
 export class ValueRedactor {
-  readonly #rules: Rules;
   readonly #walk: RowWalk;
   readonly #values: ValueWriter;
   readonly #shapes = new ShapeCache();
@@ -59,7 +58,6 @@ export class ValueRedactor {
   /** Throws: PatternError. */
   constructor(options: RedactOptions) {
     const rules = new Rules(options);
-    this.#rules = rules;
     const walk = new RowWalk(rules, options.pseudonymKey);
     this.#walk = walk;
     this.#values = new ValueWriter((from, start, end) => {
@@ -102,7 +100,7 @@ export class ValueRedactor {
     row.ensure(ROOM);
     row.writeVarint(texts.count);
     for (let i = 0; i < texts.count; i++) this.#write(from, texts, i);
-    walk.walk(row, 0, MAP_AND_TEXTS, this.#areKeysClean(from, attributes));
+    walk.walk(row, 0, MAP_AND_TEXTS, walk.areKeysClean(this.#shapes.find(from, attributes)));
     this.#hasFound = walk.hasFound;
     if (walk.hasFound) {
       this.#before = row.bytes.slice(0, row.position);
@@ -205,23 +203,6 @@ export class ValueRedactor {
       this.#walk.replace(row, []);
       this.#authorities.set(i, row.bytes.slice(...contentOf(row.bytes, 0)));
     }
-  }
-
-  /** Do the keys hold no secret, and name none? Worked out once for each list of keys. */
-  #areKeysClean(from: Uint8Array, attributes: AttributeList): boolean {
-    const shape: KeyShape = this.#shapes.find(from, attributes);
-    if (shape.redactor === this) return shape.areKeysClean;
-    shape.redactor = this;
-    shape.areKeysClean = true;
-    let start = 0;
-    for (let i = 0; i < shape.count && shape.areKeysClean; i++) {
-      const end = start + shape.lengths[i]!;
-      shape.areKeysClean =
-        this.#rules.names.findInKey(shape.keys, start, end) < 0 &&
-        !this.#walk.finder.find(shape.keys, viewOf(shape.keys), start, end, CONTEXT.text);
-      start = end;
-    }
-    return shape.areKeysClean;
   }
 }
 
