@@ -29,6 +29,8 @@ interface Entry {
 const NO_NAME = 0;
 const SEPARATOR = 1;
 const HASH_BITS = 12;
+/** The last word of a key under which the parameters of a query stand. */
+const QUERY = Buffer.from("query");
 
 /**
  * Names that are looked for from their end backwards, which is where a text says that it was one: at `=` or `:`. Letter case, `-` and `_` make no
@@ -129,12 +131,27 @@ export class NameTable {
     while (last > start && this.#significant[from[last - 1]!] === NO_NAME) last--;
     const found = this.find(from, start, last, RULE.key | RULE.header);
     if (found >= 0) return found;
+    const parameter = this.#findParameter(from, start, last);
+    if (parameter >= 0) return parameter;
     for (let p = start; p < last; p++) {
       if (this.#significant[from[p]!] !== NO_NAME && from[p] !== CHAR.dot) continue;
       const header = this.find(from, start, p, RULE.header);
       if (header >= 0) return header;
     }
     return -1;
+  }
+
+  /** A parameter of a query that was taken apart: `parsed_query.code`, `query.code.0`. */
+  #findParameter(from: Uint8Array, start: number, end: number): number {
+    let nameEnd = end;
+    while (nameEnd > start && (isDigit(from[nameEnd - 1]!) || from[nameEnd - 1] === CHAR.dot))
+      nameEnd--;
+    let dot = nameEnd - 1;
+    while (dot > start && from[dot] !== CHAR.dot) dot--;
+    if (dot - start < QUERY.length) return -1;
+    for (let i = 0; i < QUERY.length; i++)
+      if (lower(from[dot - QUERY.length + i]!) !== QUERY[i]) return -1;
+    return this.find(from, dot + 1, nameEnd, RULE.parameter | RULE.urlParameter);
   }
 
   #beginsWord(from: Uint8Array, floor: number, p: number): boolean {

@@ -280,6 +280,9 @@ t.test("keys name a secret in every common spelling", async (t) => {
     "AWS_SECRET_ACCESS_KEY",
     "apikey",
     "set-cookie",
+    "input.parsed_query.code",
+    "query.code.0",
+    "url.Query.X-Amz-Signature",
   ])
     t.ok(isSecret(key), key);
   for (const key of [
@@ -289,6 +292,11 @@ t.test("keys name a secret in every common spelling", async (t) => {
     "",
     "code",
     "http.status_code",
+    "query.status_code",
+    "query.code.name",
+    "enquiry.code",
+    "query",
+    "query.",
     "key",
     "k8s.secret.name",
     "gen_ai.usage.input_tokens",
