@@ -1,4 +1,4 @@
-import { CHAR, isDigit } from "../ascii.ts";
+import { CHAR, isDigit, lower } from "../ascii.ts";
 import { BytePairs, PAIR } from "./byte-pairs.ts";
 import { isCardSeparator, mayHoldCard } from "./card-numbers.ts";
 import { isSchemeStart } from "./credentials.ts";
@@ -30,6 +30,8 @@ const STRIDE = 2 * QUAD;
 const TAB = 0x09;
 const APOSTROPHE = 0x27;
 const LETTER = {
+  a: 0x61,
+  z: 0x7a,
   e: 0x65,
   y: 0x79,
   A: 0x41,
@@ -72,6 +74,7 @@ export class Signs {
     this.#nameEnds = names.ends.slice();
     for (const c of [CHAR.quote, APOSTROPHE, CHAR.bracketClose, CHAR.space, TAB])
       this.#nameEnds[c] = 1;
+    this.#nameEnds.fill(1, CHAR.zero, CHAR.nine + 1);
     this.#hasCards = detect.card >= 0;
     const pairs = new BytePairs();
     for (let c = 0; c < 256; c++)
@@ -156,6 +159,17 @@ export class Signs {
   /** Is the colon at `p` behind what a name can end with, and not that of a URL? */
   mayFollowName(from: Uint8Array, p: number, start: number, end: number): boolean {
     if (p === start || this.#nameEnds[from[p - 1]!] === 0) return false;
+    if (isDigit(from[p - 1]!) && !isNumbered(from, p - 1, start)) return false;
     return p + 2 >= end || from[p + 1] !== CHAR.slash || from[p + 2] !== CHAR.slash;
   }
+}
+
+/** Does a name stand in front of the number whose last digit is at `last`? `password2`, `token_1`, and not a part of an address or a time. */
+function isNumbered(from: Uint8Array, last: number, start: number): boolean {
+  let p = last;
+  while (p > start && isDigit(from[p]!)) p--;
+  const c = from[p]!;
+  return (
+    (lower(c) >= LETTER.a && lower(c) <= LETTER.z) || c === CHAR.minus || c === CHAR.underscore
+  );
 }

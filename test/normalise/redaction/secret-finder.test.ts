@@ -59,6 +59,7 @@ t.test("values of parameters are redacted, whatever way the name is written", as
       "accesstoken=[redacted]&csrfmiddlewaretoken=[redacted]",
     ],
     ["clientsecret=abc&new_password2=def", "clientsecret=[redacted]&new_password2=[redacted]"],
+    ["password1: abc token_2: def", "password1: [redacted] token_2: [redacted]"],
     ["APIToken=abc&subscription-key=def", "APIToken=[redacted]&subscription-key=[redacted]"],
     ["X-Amz-Signature=abc&X-Amz-Date=2026", "X-Amz-Signature=[redacted]&X-Amz-Date=2026"],
   ];
