@@ -6,8 +6,9 @@ export default timeseries({
     "Share of the checkpoints that each key has signed: the log's own has them all, and each witness those that it has cosigned. A line that falls is a witness that does not answer.",
   unit: "percentunit",
   max: 1,
+  by: "signer",
   sql: `
-SELECT time, signer, count() / any(total) AS share
+SELECT time, signer, toNullable(count() / any(total)) AS share
 FROM (
   SELECT $__timeInterval(PublishedAt) AS time, arrayJoin(arrayDistinct(extractAll(Note, '\\n— ([^ ]+) '))) AS signer, total
   FROM (
@@ -16,6 +17,5 @@ FROM (
     WHERE $__timeFilter(PublishedAt)
   )
 )
-GROUP BY time, signer
-ORDER BY time`,
+GROUP BY time, signer`,
 });

@@ -1,10 +1,10 @@
 import { table } from "../parts/panels.ts";
 import { WORKLOAD } from "../parts/sql.ts";
-import { accessRecords, namespace, workload } from "../parts/variables.ts";
+import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default table({
   title: "Workloads",
-  description: "What the proxy of each workload saw: the fifty with the most requests.",
+  description: "What the proxy of each workload saw, most requests first.",
   units: { Requests: "short", Denied: "short", p50: "ns", p99: "ns", Errors: "percentunit" },
   width: 12,
   sql: `
@@ -15,7 +15,7 @@ SELECT ${WORKLOAD} AS Workload,
   quantileTDigestIf(0.5)(DurationNs, DurationNs >= 0) AS p50,
   quantileTDigestIf(0.99)(DurationNs, DurationNs >= 0) AS p99
 FROM access_records
-WHERE ${accessRecords([namespace, workload])}
+WHERE ${requests([namespace, workload])}
 GROUP BY Workload
 ORDER BY Requests DESC
 LIMIT 50`,

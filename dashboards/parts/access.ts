@@ -1,4 +1,4 @@
-import { ADDRESS, RECORD } from "./sql.ts";
+import { ADDRESS, RECORD, SERVICE } from "./sql.ts";
 import {
   accessRecords,
   decision,
@@ -17,7 +17,7 @@ export const CHOSEN = [identity, namespace, workload, decision, policy, path, tr
 export const MATCHING = accessRecords(CHOSEN);
 
 /** Columns of a list of access records: who, what, where, what was decided and by whom, and where it is proven. */
-const COLUMNS = `Timestamp, Actor, ActorAssurance, EndUser, PeerPrincipal, ${ADDRESS} AS Address, ServiceName, Method, Authority, Path, Query,
+const COLUMNS = `Timestamp, Actor, ActorAssurance, EndUser, PeerPrincipal, ${ADDRESS} AS Address, ${SERVICE} AS Service, Method, Authority, Path, Query,
   Decision, DecisionEngine, Policy, DecisionReason, StatusCode, ResponseFlags, DurationNs, TraceId, ${RECORD}`;
 
 /**

@@ -13,7 +13,8 @@ const LOG_COLUMNS = {
   log_attributes: "LogAttributes",
 } as const;
 
-const MAX_LOGS = 500;
+/** Logs that a panel is given. */
+export const MAX_LOGS = 500;
 
 /**
  * The logs of a trace as the plugin's query builder asks for them in OpenTelemetry mode, so that it opens the query there. The value is

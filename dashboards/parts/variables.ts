@@ -1,6 +1,7 @@
 import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 import {
   AdHocVariableBuilder,
+  ConstantVariableBuilder,
   CustomVariableBuilder,
   DatasourceVariableBuilder,
   QueryVariableBuilder,
@@ -9,8 +10,8 @@ import {
   VariableRefresh,
   VariableSort,
 } from "@grafana/grafana-foundation-sdk/dashboard";
-import { CLICKHOUSE, clickHouseModel, PROMETHEUS } from "./datasource.ts";
-import { WORKLOAD } from "./sql.ts";
+import { CLICKHOUSE, clickHouseModel, PROMETHEUS, PROVISIONED } from "./datasource.ts";
+import { COUNTED, WORKLOAD } from "./sql.ts";
 
 /**
  * Variables, and the SQL conditions that they stand for.
@@ -145,13 +146,18 @@ export const clickhouse: Variable = {
   name: "datasource",
   builder: new DatasourceVariableBuilder("datasource")
     .label("ClickHouse")
-    .type("grafana-clickhouse-datasource"),
+    .type("grafana-clickhouse-datasource")
+    // Where there are several; where there is none of this name, Grafana takes the first.
+    .current({ text: "meshproof", value: PROVISIONED.clickhouse }),
   condition: "",
 };
 
 export const prometheus: Variable = {
   name: "prometheus",
-  builder: new DatasourceVariableBuilder("prometheus").label("Prometheus").type("prometheus"),
+  builder: new DatasourceVariableBuilder("prometheus")
+    .label("Prometheus")
+    .type("prometheus")
+    .current({ text: "meshproof metrics", value: PROVISIONED.prometheus }),
   condition: "",
 };
 
@@ -172,7 +178,16 @@ export const instance: Variable = {
   condition: "",
 };
 
-/** Any column: the plugin turns its filters into the setting `additional_table_filters`. */
+/** Which columns can be filters, and what values they have: the plugin looks for a variable of this name. Without it, columns of all tables are offered, and values of all years. */
+export const filterValues: Variable = {
+  name: "clickhouse_adhoc_query",
+  builder: new ConstantVariableBuilder("clickhouse_adhoc_query").value(
+    "SELECT DISTINCT $__adhoc_column FROM access_records WHERE Timestamp > now() - 86400 LIMIT 1000",
+  ),
+  condition: "",
+};
+
+/** Any column: the plugin turns its filters into the setting `additional_table_filters`, where a query says FILTERED. */
 export const filters: Variable = {
   name: "filters",
   builder: new AdHocVariableBuilder("filters")
@@ -186,4 +201,9 @@ export const filters: Variable = {
 export function accessRecords(variables: readonly Variable[] = []): string {
   const conditions = variables.map(({ condition }) => condition).filter((one) => one !== "");
   return ["$__timeFilter(Timestamp)", ...conditions].join("\n  AND ");
+}
+
+/** Requests and connections in the time range that fit what is chosen, each once for every proxy that it passed. */
+export function requests(variables: readonly Variable[] = []): string {
+  return `${accessRecords(variables)}\n  AND ${COUNTED}`;
 }
