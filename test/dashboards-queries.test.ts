@@ -422,6 +422,20 @@ t.test(
   },
 );
 
+t.test("what is unknown is no number", { skip }, async (t) => {
+  const flow = await askNamed("access / Newest matching records", { workload: ["ledger.db"] });
+  t.equal(flow.data.length, 1);
+  for (const name of ["StatusCode", "DurationNs"]) t.same(column(flow, name), [null], name);
+  const workloads = await askNamed("overview / Workloads", { workload: ["ledger.db"] });
+  for (const name of ["Errors", "p50", "p99"]) t.same(column(workloads, name), [null], name);
+});
+
+t.test("of no trace there is nothing", { skip }, async (t) => {
+  for (const { name, dashboard, shape } of questions())
+    if (dashboard === "trace" && shape !== "annotation" && !name.endsWith("a refused request"))
+      t.same((await askNamed(name, { trace_id: "" })).data, [], name);
+});
+
 t.test("few records are all counted, however long the time range", { skip }, async (t) => {
   const coverage = questions().find(({ name }) => name === "integrity / Coverage by workload")!;
   const toMs = Date.now() + 1_000;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Panel } from "@grafana/grafana-foundation-sdk/dashboard";
+import { type Panel, VariableRefresh } from "@grafana/grafana-foundation-sdk/dashboard";
 import t from "tap";
 import { parse } from "yaml";
 import { ALERTS, DASHBOARDS } from "../dashboards/index.ts";
@@ -110,6 +110,13 @@ t.test("links lead to dashboards and variables that are there", async (t) => {
   }
   for (const edge of ["access trace", "access proof", "trace access", "trace proof"])
     t.ok(edges.has(edge), edge);
+});
+
+t.test("what is chosen stays chosen when the time range changes", async (t) => {
+  for (const [name, { templating }] of DASHBOARDS)
+    for (const one of templating.list!)
+      if (one.type === "query" && typeof one.query === "object" && "rawSql" in one.query)
+        t.equal(one.refresh, VariableRefresh.OnDashboardLoad, `${name}: ${one.name}`);
 });
 
 t.test("a panel says how much it shows at most", async (t) => {

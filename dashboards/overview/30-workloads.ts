@@ -4,14 +4,15 @@ import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default table({
   title: "Workloads",
-  description: "What the proxy of each workload saw, most requests first.",
+  description:
+    "What the proxy of each workload saw, most requests first. Errors is the share of responses with a status of 500 or more.",
   units: { Requests: "short", Denied: "short", p50: "ns", p99: "ns", Errors: "percentunit" },
   width: 12,
   sql: `
 SELECT ${WORKLOAD} AS Workload,
   count() AS Requests,
   countIf(Decision = 'denied') AS Denied,
-  countIf(StatusCode >= 500) / count() AS Errors,
+  countIf(StatusCode >= 500) / nullIf(countIf(StatusCode > 0), 0) AS Errors,
   quantileTDigestIf(0.5)(DurationNs, DurationNs >= 0) AS p50,
   quantileTDigestIf(0.99)(DurationNs, DurationNs >= 0) AS p99
 FROM access_records

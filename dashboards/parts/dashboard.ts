@@ -91,5 +91,7 @@ function build(options: DashboardOptions, panels: readonly Builder<Panel>[]): Da
   const built = dashboard.build();
   // Names of panels in links and in Grafana's own statistics: stable as long as none is put between them.
   built.panels?.forEach((panel, i) => (panel.id = i + 1));
+  // The SDK hides links between dashboards in a menu; in plain sight is Grafana's default.
+  built.links?.forEach((link) => delete link.placement);
   return built;
 }

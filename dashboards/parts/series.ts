@@ -40,6 +40,7 @@ export function timeseries(options: SeriesOptions): Builder<Panel> {
   const { by, draw, isFiltered = false } = options;
   const sql = draw === "bars" ? `${options.sql}\nORDER BY time` : everyInterval(options.sql, by);
   const panel = seriesPanel(options)
+    .spanNulls(BRIDGED_MS)
     .datasource(CLICKHOUSE)
     .withTarget(clickHouse(isFiltered ? `${sql}\n${FILTERED}` : sql, "timeseries"));
   return by === undefined ? panel : panel.displayName(`\${__field.labels.${by}}`);
@@ -82,7 +83,6 @@ function seriesPanel(options: Appearance): PanelBuilder {
     .drawStyle(draw === "bars" ? GraphDrawStyle.Bars : GraphDrawStyle.Line)
     .fillOpacity(draw === "bars" ? 80 : 10)
     .showPoints(VisibilityMode.Auto)
-    .spanNulls(BRIDGED_MS)
     .legend(
       new VizLegendOptionsBuilder()
         .displayMode(LegendDisplayMode.List)

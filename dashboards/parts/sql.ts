@@ -14,7 +14,8 @@ export const COUNTED = "(Phase = 'end' OR Decision = 'denied')";
 export const FILTERED = "SETTINGS $__adHocFilters('access_records')";
 
 /** The peer's address as people write it. */
-export const ADDRESS = "replaceOne(toString(PeerAddress), '::ffff:', '')";
+export const ADDRESS =
+  "if(PeerAddress = toIPv6('::'), '', replaceOne(toString(PeerAddress), '::ffff:', ''))";
 
 /** The API's name of a record, under which it gives the record and its proof. */
 export const RECORD = "concat(LogId, ':', toString(LeafIndex)) AS Record";

@@ -42,20 +42,27 @@ function unlessAll(condition: string, name: string): string {
   return `$__conditionalAll(${condition}, $${name})`;
 }
 
-/** The values of an expression over access records, most frequent first; several can be chosen. */
+/** Values that a list offers. */
+const MAX_VALUES = 500;
+
+/**
+ * The values of an expression over access records, most frequent first; several can be chosen. The list is made when the dashboard is opened: Grafana drops
+ * what is chosen from it when a new list lacks it, and takes another for it, so that a list of each time range would change what an investigation is about.
+ */
 function choice(name: string, label: string, expression: string, description: string): Variable {
   const sql = `SELECT ${expression} AS value FROM access_records
 WHERE $__timeFilter(Timestamp) AND value != ''
-GROUP BY value ORDER BY count() DESC LIMIT 500`;
+GROUP BY value ORDER BY count() DESC LIMIT ${MAX_VALUES}`;
   return {
     name,
     builder: new QueryVariableBuilder(name)
       .label(label)
-      .description(description)
+      .description(`${description}. The ${MAX_VALUES} most frequent; others can be typed.`)
       .datasource(CLICKHOUSE)
-      .query({ ...clickHouseModel(sql, "table", `${name}-values`) })
+      // What the editor of variables calls a query that is written by hand.
+      .query({ ...clickHouseModel(sql, "table", `${name}-values`), queryType: "sql" })
       .definition(sql)
-      .refresh(VariableRefresh.OnTimeRangeChanged)
+      .refresh(VariableRefresh.OnDashboardLoad)
       .sort(VariableSort.Disabled)
       .multi(true)
       .includeAll(true)
@@ -112,8 +119,11 @@ export const path = text(
   `startsWith(Path, ${textOf("path")})`,
 );
 
-/** The trace that is chosen. IDs are hexadecimal: encoding changes none, and what it would change matches none. */
-export const TRACE = "'${trace_id:percentencode}'";
+/**
+ * The trace that is chosen. IDs are hexadecimal: encoding changes none, and what it would change matches none. NULL while none is chosen, so that what
+ * has no trace ID is not of that trace.
+ */
+export const TRACE = "nullIf('${trace_id:percentencode}', '')";
 export const traceId = text("trace_id", "Trace ID", "32 hexadecimal digits", `TraceId = ${TRACE}`);
 
 /** How far before the time range something must have been seen not to be new. */

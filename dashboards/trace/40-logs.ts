@@ -5,5 +5,5 @@ export default logs({
   title: "Logs of the trace",
   description: "What applications logged under this trace ID.",
   limit: MAX_LOGS,
-  target: otelLogsOfTrace("trace_id"),
+  target: otelLogsOfTrace(),
 });

@@ -5,7 +5,7 @@ export default table({
   title: "Traces with a refused request",
   description: "The newest first: choose one when you have no trace ID yet.",
   sql: `
-SELECT Timestamp, TraceId, Actor, ${SERVICE} AS Service, Method, Path, DecisionEngine, Policy, StatusCode, ${RECORD}
+SELECT Timestamp, TraceId, Actor, ${SERVICE} AS Service, Method, Path, DecisionEngine, Policy, nullIf(StatusCode, 0) AS StatusCode, ${RECORD}
 FROM access_records
 WHERE $__timeFilter(Timestamp) AND Decision = 'denied' AND TraceId != ''
 ORDER BY Timestamp DESC
