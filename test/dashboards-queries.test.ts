@@ -212,6 +212,9 @@ t.test("every query gets what its panel draws", { skip }, async (t) => {
       const sql = expand(question, chosen);
       const answer = await ask(server!, sql);
       SHAPES[shape]!(t, answer, sql);
+      for (const [i, { name, type }] of answer.meta.entries())
+        if (!type.includes("Nullable") && answer.data.some((row) => row[i] === null))
+          t.fail(`${name} is not a number`);
       if (EMPTY[name] === undefined) t.ok(answer.data.length > 0, "and there is something");
       else t.equal(answer.data.length, 0, EMPTY[name]);
       t.equal(model.refId === "" || sql.includes("$"), false, "nothing is left to expand");

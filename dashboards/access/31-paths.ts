@@ -9,7 +9,7 @@ export default table({
   units: { p99: "ns" },
   isFiltered: true,
   sql: `
-SELECT ${SERVICE} AS Service, Method, Path, count() AS Requests, countIf(Decision = 'denied') AS Denied, uniq(Actor) AS Identities, quantileTDigestIf(0.99)(DurationNs, DurationNs >= 0) AS p99
+SELECT ${SERVICE} AS Service, Method, Path, count() AS Requests, countIf(Decision = 'denied') AS Denied, uniq(Actor) AS Identities, quantileTDigestIfOrNull(0.99)(DurationNs, DurationNs >= 0) AS p99
 FROM access_records
 WHERE ${MATCHING}
 GROUP BY Service, Method, Path

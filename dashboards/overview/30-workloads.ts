@@ -13,8 +13,8 @@ SELECT ${WORKLOAD} AS Workload,
   count() AS Requests,
   countIf(Decision = 'denied') AS Denied,
   countIf(StatusCode >= 500) / nullIf(countIf(StatusCode > 0), 0) AS Errors,
-  quantileTDigestIf(0.5)(DurationNs, DurationNs >= 0) AS p50,
-  quantileTDigestIf(0.99)(DurationNs, DurationNs >= 0) AS p99
+  quantileTDigestIfOrNull(0.5)(DurationNs, DurationNs >= 0) AS p50,
+  quantileTDigestIfOrNull(0.99)(DurationNs, DurationNs >= 0) AS p99
 FROM access_records
 WHERE ${requests([namespace, workload])}
 GROUP BY Workload
