@@ -389,7 +389,7 @@ t.test(
   "a line has a point in every interval, and bars where there is something",
   { skip },
   async (t) => {
-    const toMs = Math.floor(Date.now() / 60_000) * 60_000;
+    const toMs = Math.ceil(Date.now() / 60_000) * 60_000;
     const range = { fromMs: toMs - 3_600_000, toMs, intervalMs: 60_000 };
     for (const name of ["overview / Requests by decision", "overview / Latency"]) {
       const question = questions().find((one) => one.name === name)!;
