@@ -452,6 +452,27 @@ t.test("few records are all counted, however long the time range", { skip }, asy
   t.equal(await records(395), all);
 });
 
+t.test("a witness that signs no more falls to nothing", { skip }, async (t) => {
+  const note = (...names: string[]): string =>
+    `origin\\n1\\nroot\\n\\n${names.map((name) => `— ${name} c2ln\\n`).join("")}`;
+  const rows = [
+    [300, note("log", "witness")],
+    [200, note("log", "witness")],
+    [100, note("log")],
+  ].map(
+    ([ago, text]) => `('fedcba9876543210', ${1_000 - Number(ago)}, '${text}', now64(9) - ${ago})`,
+  );
+  await server!.query(
+    `INSERT INTO checkpoints (LogId, TreeSize, Note, PublishedAt) VALUES ${rows.join(", ")}`,
+    "admin",
+  );
+  const { data } = await askNamed("integrity / Signatures on checkpoints", {});
+  const shares = (signer: string): unknown[] =>
+    data.filter((row) => row[1] === signer && row[2] !== null).map((row) => row[2]);
+  t.same(shares("log"), [1, 1, 1]);
+  t.same(shares("witness"), [1, 1, 0]);
+});
+
 t.test("alert rules tell what went wrong", { skip }, async (t) => {
   for (const kind of ["integrity_broken", "clock_jump"])
     await server!.query(
