@@ -385,23 +385,23 @@ function total(answer: Answer, name: string): number {
   return column(answer, name).reduce((sum: number, n) => sum + Number(n), 0);
 }
 
-t.test(
-  "a line has a point in every interval, and bars where there is something",
-  { skip },
-  async (t) => {
-    const toMs = Math.ceil(Date.now() / 60_000) * 60_000;
-    const range = { fromMs: toMs - 3_600_000, toMs, intervalMs: 60_000 };
-    for (const name of ["overview / Requests by decision", "overview / Latency"]) {
-      const question = questions().find((one) => one.name === name)!;
-      const answer = await ask(server!, expand(question, NOTHING, range));
-      const lines = Map.groupBy(answer.data, (row) => (isText(answer.meta[1]!.type) ? row[1] : ""));
-      t.ok(lines.size > 0);
-      for (const rows of lines.values()) t.equal(rows.length, 60, name);
-      const numbers = answer.data.map((row) => row.at(-1));
-      t.ok(numbers.includes(name === "overview / Latency" ? null : 0), "nothing is 0, or unknown");
-    }
-  },
-);
+t.test("a series has a point in every interval", { skip }, async (t) => {
+  const toMs = Math.ceil(Date.now() / 60_000) * 60_000;
+  const range = { fromMs: toMs - 3_600_000, toMs, intervalMs: 60_000 };
+  for (const name of [
+    "overview / Requests by decision",
+    "overview / Denials by engine",
+    "overview / Latency",
+  ]) {
+    const question = questions().find((one) => one.name === name)!;
+    const answer = await ask(server!, expand(question, NOTHING, range));
+    const lines = Map.groupBy(answer.data, (row) => (isText(answer.meta[1]!.type) ? row[1] : ""));
+    t.ok(lines.size > 0);
+    for (const rows of lines.values()) t.equal(rows.length, 60, name);
+    const numbers = answer.data.map((row) => row.at(-1)).map((n) => n && Number(n));
+    t.ok(numbers.includes(name === "overview / Latency" ? null : 0), "nothing is 0, or unknown");
+  }
+});
 
 t.test(
   "a stream is one request, a refusal has its line, a flow its workload",

@@ -37,8 +37,8 @@ interface SeriesOptions extends Appearance {
 
 /** Lines or bars over time. */
 export function timeseries(options: SeriesOptions): Builder<Panel> {
-  const { by, draw, isFiltered = false } = options;
-  const sql = draw === "bars" ? `${options.sql}\nORDER BY time` : everyInterval(options.sql, by);
+  const { by, isFiltered = false } = options;
+  const sql = everyInterval(options.sql, by);
   const panel = seriesPanel(options)
     .spanNulls(BRIDGED_MS)
     .datasource(CLICKHOUSE)
@@ -46,7 +46,7 @@ export function timeseries(options: SeriesOptions): Builder<Panel> {
   return by === undefined ? panel : panel.displayName(`\${__field.labels.${by}}`);
 }
 
-/** A point in every interval, since Grafana draws a line from one point to the next however far that is: 0, or a gap where the number is Nullable. */
+/** A point in every interval, since Grafana draws a line from one point to the next however far that is, and bars as wide: 0, or a gap where the number is Nullable. */
 function everyInterval(sql: string, by?: string): string {
   const order = by === undefined ? "time" : `${by}, time`;
   return `
