@@ -398,7 +398,9 @@ t.test("a series has a point in every interval", { skip }, async (t) => {
     const lines = Map.groupBy(answer.data, (row) => (isText(answer.meta[1]!.type) ? row[1] : ""));
     t.ok(lines.size > 0);
     for (const rows of lines.values()) t.equal(rows.length, 60, name);
-    const numbers = answer.data.map((row) => row.at(-1)).map((n) => n && Number(n));
+    const numbers = answer.data
+      .map((row) => row.at(-1))
+      .map((n) => (n === null ? null : Number(n)));
     t.ok(numbers.includes(name === "overview / Latency" ? null : 0), "nothing is 0, or unknown");
   }
 });

@@ -18,7 +18,7 @@ export interface AlertOptions {
   readonly seconds?: number;
   /** How long it must hold, such as `5m`; default at once. */
   readonly lasting?: string;
-  /** The panel that shows more: its folder and file, such as `integrity/31-findings`. Its panel is marked when the rule fires. */
+  /** The panel that shows more: its folder and file, such as `integrity/31-findings`, which is marked when the rule fires. */
   readonly panel: string;
 }
 
