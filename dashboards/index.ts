@@ -34,5 +34,5 @@ export const GENERATED: Readonly<Record<string, () => string>> = {
     ]),
   ),
   "dashboards/provisioning/alerting/meshproof.yaml": () =>
-    NOTE + stringify(ALERTS, { lineWidth: 0 }),
+    NOTE + stringify(ALERTS, { lineWidth: 0, aliasDuplicateObjects: false }),
 };

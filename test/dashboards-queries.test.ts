@@ -1,13 +1,13 @@
 import t, { type Test } from "tap";
 import type { ServerProcess } from "./support/server-process.ts";
 import { type QueryRange, expandMacros } from "./support/grafana/macros.ts";
-import { startShop } from "./support/grafana/shop.ts";
+import { startShop, STREAM } from "./support/grafana/shop.ts";
 import { type Question, questions } from "./support/grafana/targets.ts";
 import {
   ALL,
   asInUrl,
   type Chosen,
-  filtered,
+  type Filter,
   interpolate,
   strictly,
   type UrlEncoding,
@@ -48,7 +48,7 @@ async function ask(server: ServerProcess, sql: string): Promise<Answer> {
   // What has settings of its own has one more; statements about tables have none.
   const settings = /^(?:DESC|SHOW) /.test(sql)
     ? ""
-    : sql.includes(" settings ")
+    : /^SETTINGS /m.test(sql)
       ? `, ${SETTINGS.slice("SETTINGS ".length)}`
       : SETTINGS;
   const bytes = await server.queryBytes(`${sql} ${settings} FORMAT JSONCompact`);
@@ -62,7 +62,7 @@ const isTime = (type: string): boolean => type.startsWith("DateTime");
 /** More lines than that nobody tells apart. */
 const MAX_SERIES = 40;
 /** What a browser is asked to draw at most. */
-const MAX_ROWS = 5_000;
+const MAX_ROWS = 10_000;
 
 type Check = (t: Test, answer: Answer, sql: string) => void;
 
@@ -92,6 +92,7 @@ const SHAPES: Readonly<Record<string, Check>> = {
       data.map((row) => String(row[0])).toSorted(),
       "by time: the plugin makes lines of rows in this order only",
     );
+    t.notOk(keys.includes("") && labels.length > 0, "each line has a name");
     for (const row of data)
       for (const i of numbers)
         if (!Number.isFinite(Number(row[i]))) t.fail(`${meta[i]!.name} is ${String(row[i])}`);
@@ -102,7 +103,7 @@ const SHAPES: Readonly<Record<string, Check>> = {
     t.ok(data.length <= 1, "one row");
   },
   table: (t, { meta, data }, sql) => {
-    const [, limit] = /LIMIT (\d+)$/.exec(sql) ?? [];
+    const [, limit] = /LIMIT (\d+)(?:\nSETTINGS .*)?$/.exec(sql) ?? [];
     t.ok(Number(limit) <= 500, "a limit at its end");
     t.ok(data.length <= Number(limit));
     for (const { name, type } of meta) {
@@ -176,13 +177,19 @@ const EMPTY: Readonly<Record<string, string>> = {
   "trace / Findings": "no finding names a trace",
   "alert / The clock was set": "it was not",
   "alert / Something is not what was sealed": "everything is",
+  "alert / Checkpoints without witnesses": "none are asked for",
   "alert / Access records without spans": "the newest two minutes are left out",
 };
 
-function expand(question: Question, chosen: Chosen, range: Partial<QueryRange> = {}): string {
+function expand(
+  question: Question,
+  chosen: Chosen,
+  range: Partial<QueryRange> = {},
+  filters: readonly Filter[] = [],
+): string {
   const toMs = Date.now() + 1_000;
   const fromMs = toMs - (question.seconds ?? 3_600) * 1_000;
-  return expandMacros(interpolate(question.model.rawSql, chosen), {
+  return expandMacros(interpolate(question.model.rawSql, chosen, strictly, filters), {
     fromMs,
     toMs,
     intervalMs: 10_000,
@@ -205,6 +212,9 @@ t.test("every query gets what its panel draws", { skip }, async (t) => {
       const sql = expand(question, chosen);
       const answer = await ask(server!, sql);
       SHAPES[shape]!(t, answer, sql);
+      for (const [i, { name, type }] of answer.meta.entries())
+        if (!type.includes("Nullable") && answer.data.some((row) => row[i] === null))
+          t.fail(`${name} is not a number`);
       if (EMPTY[name] === undefined) t.ok(answer.data.length > 0, "and there is something");
       else t.equal(answer.data.length, 0, EMPTY[name]);
       t.equal(model.refId === "" || sql.includes("$"), false, "nothing is left to expand");
@@ -214,7 +224,7 @@ t.test("every query gets what its panel draws", { skip }, async (t) => {
 
 t.test("a query over thirteen months stays within the reader's limits", { skip }, async (t) => {
   const toMs = Date.now();
-  const year = { fromMs: toMs - 395 * 86_400_000, toMs, intervalMs: 10_800_000 };
+  const year = { fromMs: toMs - 395 * 86_400_000, toMs, intervalMs: 43_200_000 };
   for (const question of questions()) {
     const { data } = await ask(server!, expand(question, NOTHING, year));
     t.ok(data.length <= MAX_ROWS, `${question.name}: ${data.length} rows`);
@@ -251,11 +261,13 @@ t.test("whatever is chosen is a value, never SQL", { skip }, async (t) => {
       const sql = interpolate(model.rawSql, chosen, encode);
       if (asked.has(sql)) continue;
       asked.add(sql);
-      const { data } = await ask(server!, expandMacros(sql, range));
+      const { meta, data } = await ask(server!, expandMacros(sql, range));
       // A history that is no number is none, and then everything is new.
       if (name === "identity / New edges" && chosen["identity"] === NOTHING["identity"]) continue;
       t.same(
-        data.flat().filter((value) => Number(value) !== 0),
+        data.flatMap((row) =>
+          row.filter((value, i) => !isTime(meta[i]!.type) && Number(value) !== 0),
+        ),
         [],
         `${name} finds nothing`,
       );
@@ -285,8 +297,8 @@ t.test("a value is found by itself, and with hostile ones beside it", { skip }, 
 t.test("filters on any column, as people add them in Grafana", { skip }, async (t) => {
   for (const question of questions().filter(({ dashboard }) => dashboard === "access")) {
     if (question.shape === "annotation" || question.shape === "variable") continue;
-    const all = filtered(expand(question, NOTHING), "access_records", []);
-    const some = filtered(expand(question, NOTHING), "access_records", [
+    const all = expand(question, NOTHING);
+    const some = expand(question, NOTHING, {}, [
       ["Method", "=", "POST"],
       ["Authority", "=~", "^orders"],
     ]);
@@ -368,6 +380,101 @@ t.test("the trace of a blind spot names it", { skip }, async (t) => {
   t.same(column(answer, "FindingKind"), ["span_without_access"]);
 });
 
+/** Sum of a column of numbers. */
+function total(answer: Answer, name: string): number {
+  return column(answer, name).reduce((sum: number, n) => sum + Number(n), 0);
+}
+
+t.test("a series has a point in every interval", { skip }, async (t) => {
+  const toMs = Math.ceil(Date.now() / 60_000) * 60_000;
+  const range = { fromMs: toMs - 3_600_000, toMs, intervalMs: 60_000 };
+  for (const name of [
+    "overview / Requests by decision",
+    "overview / Denials by engine",
+    "overview / Latency",
+  ]) {
+    const question = questions().find((one) => one.name === name)!;
+    const answer = await ask(server!, expand(question, NOTHING, range));
+    const lines = Map.groupBy(answer.data, (row) => (isText(answer.meta[1]!.type) ? row[1] : ""));
+    t.ok(lines.size > 0);
+    for (const rows of lines.values()) t.equal(rows.length, 60, name);
+    const numbers = answer.data
+      .map((row) => row.at(-1))
+      .map((n) => (n === null ? null : Number(n)));
+    t.ok(numbers.includes(name === "overview / Latency" ? null : 0), "nothing is 0, or unknown");
+  }
+});
+
+t.test(
+  "a stream is one request, a refusal has its line, a flow its workload",
+  { skip },
+  async (t) => {
+    const streams = await server!.query<{ n: string }>(
+      `SELECT count() AS n FROM access_records WHERE Path = '${STREAM}'`,
+    );
+    t.same(streams, [{ n: "3" }]);
+    const [{ requests, denied }] = (await server!.query<{ requests: string; denied: string }>(
+      "SELECT count() - 2 AS requests, countIf(Decision = 'denied') AS denied FROM access_records WHERE Timestamp > now() - 3600",
+    )) as [{ requests: string; denied: string }];
+    const rate = await askNamed("overview / Access records", {});
+    t.equal(Math.round(total(rate, "rate") * 3_600), Number(requests));
+    const policies = await askNamed("policy / Denials by policy", {});
+    t.equal(total(policies, "denials"), Number(denied));
+    t.ok(column(policies, "policy").includes("rbac (no policy named)"));
+    const refused = await askNamed("policy / Who was refused", {});
+    t.ok(column(refused, "Service").includes("ledger.db"));
+    t.notOk(column(refused, "Service").includes(""));
+  },
+);
+
+t.test("what is unknown is no number", { skip }, async (t) => {
+  const flow = await askNamed("access / Newest matching records", { workload: ["ledger.db"] });
+  t.equal(flow.data.length, 1);
+  for (const name of ["StatusCode", "DurationNs"]) t.same(column(flow, name), [null], name);
+  const workloads = await askNamed("overview / Workloads", { workload: ["ledger.db"] });
+  for (const name of ["Errors", "p50", "p99"]) t.same(column(workloads, name), [null], name);
+});
+
+t.test("of no trace there is nothing", { skip }, async (t) => {
+  for (const { name, dashboard, shape } of questions())
+    if (dashboard === "trace" && shape !== "annotation" && !name.endsWith("a refused request"))
+      t.same((await askNamed(name, { trace_id: "" })).data, [], name);
+});
+
+t.test("few records are all counted, however long the time range", { skip }, async (t) => {
+  const coverage = questions().find(({ name }) => name === "integrity / Coverage by workload")!;
+  const toMs = Date.now() + 1_000;
+  const records = async (days: number): Promise<number> =>
+    total(
+      await ask(server!, expand(coverage, NOTHING, { fromMs: toMs - days * 86_400_000, toMs })),
+      "Records",
+    );
+  const all = await records(1);
+  t.ok(all > 100);
+  t.equal(await records(395), all);
+});
+
+t.test("a witness that signs no more falls to nothing", { skip }, async (t) => {
+  const note = (...names: string[]): string =>
+    `origin\\n1\\nroot\\n\\n${names.map((name) => `— ${name} c2ln\\n`).join("")}`;
+  const rows = [
+    [300, note("log", "witness")],
+    [200, note("log", "witness")],
+    [100, note("log")],
+  ].map(
+    ([ago, text]) => `('fedcba9876543210', ${1_000 - Number(ago)}, '${text}', now64(9) - ${ago})`,
+  );
+  await server!.query(
+    `INSERT INTO checkpoints (LogId, TreeSize, Note, PublishedAt) VALUES ${rows.join(", ")}`,
+    "admin",
+  );
+  const { data } = await askNamed("integrity / Signatures on checkpoints", {});
+  const shares = (signer: string): unknown[] =>
+    data.filter((row) => row[1] === signer && row[2] !== null).map((row) => row[2]);
+  t.same(shares("log"), [1, 1, 1]);
+  t.same(shares("witness"), [1, 1, 0]);
+});
+
 t.test("alert rules tell what went wrong", { skip }, async (t) => {
   for (const kind of ["integrity_broken", "clock_jump"])
     await server!.query(
@@ -379,6 +486,25 @@ t.test("alert rules tell what went wrong", { skip }, async (t) => {
   const unlinked = await askNamed("alert / Access records without spans", {}, 130_000);
   t.ok(unlinked.data.length > 0);
   for (const share of column(unlinked, "unlinked")) t.ok(Number(share) < 0.1, "the demo is linked");
+  const insert = async (kind: string, state: string, leaf: number): Promise<void> => {
+    await server!.query(
+      `INSERT INTO findings (LogId, LeafIndex, Timestamp, FindingKind, Severity, State, Subject) VALUES ('0123456789abcdef', ${leaf}, toStartOfMinute(now()), '${kind}', 'warning', '${state}', 'shop')`,
+      "admin",
+    );
+  };
+  await insert("expiry_refused", "open", 1);
+  t.same((await askNamed("alert / Something is not what was sealed", {})).data, [["shop", "2"]]);
+  const open = total(await askNamed("overview / Open findings", {}), "findings");
+  for (const [state, leaf, firing] of [
+    ["open", 2, 1],
+    ["resolved", 3, 0],
+  ] as const) {
+    await insert("unwitnessed", state, leaf);
+    const { data } = await askNamed("alert / Checkpoints without witnesses", {});
+    t.same(data, [["shop", String(firing)]], state);
+    const now = total(await askNamed("overview / Open findings", {}), "findings");
+    t.equal(now, open + firing, "what is resolved is not open");
+  }
   const stale = await askNamed("alert / No checkpoint for five minutes", {}, 600_000);
   t.ok(Number(column(stale, "seconds")[0]) > 300);
 });

@@ -10,10 +10,11 @@ export default timeseries({
   draw: "bars",
   isStacked: true,
   words: ["allowed", "denied", "failed", "unknown"],
+  by: "Decision",
+  isFiltered: true,
   sql: `
 SELECT ${BUCKET}, Decision, count() AS records
 FROM access_records
 WHERE ${MATCHING}
-GROUP BY time, Decision
-ORDER BY time`,
+GROUP BY time, Decision`,
 });

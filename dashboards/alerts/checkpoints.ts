@@ -8,7 +8,7 @@ export default {
   // A log that has been quiet for a day was taken out of service.
   seconds: 86_400,
   above: 300,
-  dashboard: "meshproof-integrity",
+  panel: "integrity/13-checkpoint-age",
   sql: `
 SELECT LogId, dateDiff('second', max(PublishedAt), $__toTime) AS seconds
 FROM checkpoints

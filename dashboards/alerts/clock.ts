@@ -7,7 +7,7 @@ export default {
   severity: "warning",
   seconds: 900,
   above: 0,
-  dashboard: "meshproof-integrity",
+  panel: "integrity/31-findings",
   sql: `
 SELECT LogId, count() AS jumps
 FROM findings

@@ -8,7 +8,7 @@ export default {
   seconds: 600,
   lasting: "2m",
   above: 10,
-  dashboard: "meshproof-policy",
+  panel: "policy/10-denials",
   // Denials of ten minutes against ten minutes of the hour before; under twenty nobody needs to get up.
   sql: `
 SELECT DecisionEngine, Policy, countIf(Timestamp >= $__fromTime) / greatest(1, countIf(Timestamp < $__fromTime) / 6) AS times

@@ -8,5 +8,5 @@ export default {
   promql: 'up{job="meshproof"} == bool 0',
   above: 0,
   lasting: "2m",
-  dashboard: "meshproof-pipeline",
+  panel: "pipeline/10-accepted",
 } satisfies AlertOptions;

@@ -9,5 +9,5 @@ export default {
     "max by (instance) (meshproof_journal_bytes / meshproof_journal_capacity_bytes or otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
   above: 0.8,
   lasting: "2m",
-  dashboard: "meshproof-pipeline",
+  panel: "pipeline/20-buffers",
 } satisfies AlertOptions;

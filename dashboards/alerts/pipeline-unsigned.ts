@@ -8,5 +8,5 @@ export default {
   promql: "max by (instance) (meshproof_unsigned_seconds)",
   above: 30,
   lasting: "1m",
-  dashboard: "meshproof-pipeline",
+  panel: "pipeline/22-seal",
 } satisfies AlertOptions;

@@ -7,7 +7,7 @@ export default {
   severity: "warning",
   seconds: 691_200,
   above: 93_600,
-  dashboard: "meshproof-integrity",
+  panel: "integrity/40-verifications",
   // Since the last verdict, else since the first record of a week: a log that is a day old may have none yet.
   sql: `
 SELECT LogId, dateDiff('second', if(countIf(isVerdict) > 0, maxIf(Timestamp, isVerdict), min(Timestamp)), $__toTime) AS seconds

@@ -2,7 +2,7 @@ import { ARRIVED, PEER, REACHED } from "../parts/identity.ts";
 import { graph } from "../parts/panels.ts";
 
 const EDGES = `
-    SELECT ${PEER} AS peer, ${REACHED} AS reached, count() AS requests, countIf(Decision = 'denied') AS denied
+    SELECT ${PEER} AS peer, if(${REACHED} = '', '(unknown)', ${REACHED}) AS reached, count() AS requests, countIf(Decision = 'denied') AS denied
     FROM access_records
     WHERE ${ARRIVED}
     GROUP BY peer, reached

@@ -3,7 +3,7 @@ import { table } from "../parts/panels.ts";
 
 export default table({
   title: "Identities and what they reached",
-  description: "The two hundred pairs with the most requests, with how sure the identity is.",
+  description: "The pairs with the most requests first, with how sure the identity is.",
   width: 12,
   sql: `
 SELECT Actor, ActorKind, ActorAssurance, UserAssurance, ${REACHED} AS Workload, count() AS Requests, countIf(Decision = 'denied') AS Denied, groupUniqArray(8)(toString(Method)) AS Methods, max(Timestamp) AS Last

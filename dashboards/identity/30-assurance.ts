@@ -8,10 +8,10 @@ export default timeseries({
     "Requests a second by what vouches for the peer: mtls is a certificate that the proxy has checked; address, header and none are nobody's word but the network's or the client's.",
   unit: "reqps",
   isStacked: true,
+  by: "ActorAssurance",
   sql: `
 SELECT ${BUCKET}, ActorAssurance, count() / $__interval_s AS requests
 FROM access_records
 WHERE ${ARRIVED}
-GROUP BY time, ActorAssurance
-ORDER BY time`,
+GROUP BY time, ActorAssurance`,
 });

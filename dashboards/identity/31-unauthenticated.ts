@@ -7,10 +7,10 @@ export default timeseries({
   description:
     "Requests a second in which neither the workload nor the user was authenticated, at gateways and behind them.",
   unit: "reqps",
+  by: "direction",
   sql: `
-SELECT ${BUCKET}, Direction, countIf(${UNAUTHENTICATED}) / $__interval_s AS requests
+SELECT ${BUCKET}, if(Direction = '', 'unknown', toString(Direction)) AS direction, countIf(${UNAUTHENTICATED}) / $__interval_s AS requests
 FROM access_records
 WHERE ${ARRIVED}
-GROUP BY time, Direction
-ORDER BY time`,
+GROUP BY time, direction`,
 });

@@ -5,10 +5,10 @@ export default timeseries({
   description:
     "Size of the newest checkpoint of each log. It never falls; a log that stands still is flat.",
   unit: "short",
+  by: "LogId",
   sql: `
-SELECT $__timeInterval(PublishedAt) AS time, LogId, max(TreeSize) AS records
+SELECT $__timeInterval(PublishedAt) AS time, LogId, toNullable(max(TreeSize)) AS records
 FROM checkpoints
 WHERE $__timeFilter(PublishedAt)
-GROUP BY time, LogId
-ORDER BY time`,
+GROUP BY time, LogId`,
 });

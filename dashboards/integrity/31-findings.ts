@@ -4,7 +4,7 @@ import { RECORD } from "../parts/sql.ts";
 export default table({
   title: "Findings",
   description:
-    "The newest two hundred. Record is the finding itself, which is sealed like everything; Evidence are leaf indexes of its log.",
+    "The newest first. Record is the finding itself, which is sealed like everything; Evidence are leaf indexes of its log.",
   width: 12,
   sql: `
 SELECT Timestamp, FindingKind, Severity, State, Subject, Message, arrayStringConcat(arraySlice(Evidence, 1, 5), ', ') AS Evidence, TraceId, ${RECORD}

@@ -1,5 +1,5 @@
 import { stat } from "../parts/panels.ts";
-import { accessRecords, namespace, workload } from "../parts/variables.ts";
+import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default stat({
   title: "Access records",
@@ -9,5 +9,5 @@ export default stat({
   sql: `
 SELECT count() / greatest(1, dateDiff('second', $__fromTime, $__toTime)) AS rate
 FROM access_records
-WHERE ${accessRecords([namespace, workload])}`,
+WHERE ${requests([namespace, workload])}`,
 });

@@ -1,5 +1,5 @@
 import { stat } from "../parts/panels.ts";
-import { accessRecords, namespace, workload } from "../parts/variables.ts";
+import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default stat({
   title: "Denied",
@@ -11,6 +11,6 @@ export default stat({
   sql: `
 SELECT count() AS denied
 FROM access_records
-WHERE ${accessRecords([namespace, workload])}
+WHERE ${requests([namespace, workload])}
   AND Decision = 'denied'`,
 });

@@ -5,7 +5,7 @@ import { accessRecords, namespace, workload } from "../parts/variables.ts";
 export default stat({
   title: "Linked to a span",
   description:
-    "Share of the access records of sampled traces that are linked to a span. The rest came without one, or their span is still on its way. Over more than two days a sample.",
+    "Share of the access records of sampled traces that are linked to a span. The rest came without one, or their span is still on its way. Of more than a million records a sample.",
   unit: "percentunit",
   thresholds: [
     [null, "red"],

@@ -3,13 +3,16 @@ import { stat } from "../parts/panels.ts";
 export default stat({
   title: "Open findings",
   description:
-    "Blind spots, rejected records, contradicting identities and the like, in the time range.",
+    "Blind spots, rejected records, contradicting identities and the like, in the time range, that were not resolved since.",
   thresholds: [
     [null, "green"],
     [1, "orange"],
   ],
   sql: `
-SELECT uniqExact(LogId, FindingKind, Subject, Timestamp) AS findings
-FROM findings
-WHERE $__timeFilter(Timestamp) AND State = 'open' AND Severity != 'info'`,
+SELECT countIf(state = 'open') AS findings
+FROM (
+  SELECT argMax(State, LeafIndex) AS state FROM findings
+  WHERE $__timeFilter(Timestamp) AND Severity != 'info'
+  GROUP BY LogId, FindingKind, Subject, Timestamp
+)`,
 });

@@ -1,6 +1,6 @@
 import { timeseries } from "../parts/panels.ts";
 import { BUCKET } from "../parts/sql.ts";
-import { accessRecords, namespace, workload } from "../parts/variables.ts";
+import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default timeseries({
   title: "Requests by decision",
@@ -9,10 +9,10 @@ export default timeseries({
   unit: "reqps",
   isStacked: true,
   words: ["allowed", "denied", "failed", "unknown"],
+  by: "Decision",
   sql: `
 SELECT ${BUCKET}, Decision, count() / $__interval_s AS requests
 FROM access_records
-WHERE ${accessRecords([namespace, workload])}
-GROUP BY time, Decision
-ORDER BY time`,
+WHERE ${requests([namespace, workload])}
+GROUP BY time, Decision`,
 });

@@ -1,17 +1,17 @@
 import { timeseries } from "../parts/panels.ts";
 import { BUCKET } from "../parts/sql.ts";
-import { accessRecords, namespace, workload } from "../parts/variables.ts";
+import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default timeseries({
   title: "Denials by engine",
   description: "Refused requests by what refused them: rbac, ext_authz, jwt, rate_limit and so on.",
   draw: "bars",
   isStacked: true,
+  by: "DecisionEngine",
   sql: `
 SELECT ${BUCKET}, DecisionEngine, count() AS denials
 FROM access_records
-WHERE ${accessRecords([namespace, workload])}
+WHERE ${requests([namespace, workload])}
   AND Decision = 'denied'
-GROUP BY time, DecisionEngine
-ORDER BY time`,
+GROUP BY time, DecisionEngine`,
 });

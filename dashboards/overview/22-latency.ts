@@ -1,6 +1,6 @@
 import { timeseries } from "../parts/panels.ts";
 import { BUCKET } from "../parts/sql.ts";
-import { accessRecords, namespace, workload } from "../parts/variables.ts";
+import { namespace, requests, workload } from "../parts/variables.ts";
 
 export default timeseries({
   title: "Latency",
@@ -8,12 +8,11 @@ export default timeseries({
   unit: "ns",
   sql: `
 SELECT ${BUCKET},
-  quantileTDigest(0.5)(DurationNs) AS p50,
-  quantileTDigest(0.9)(DurationNs) AS p90,
-  quantileTDigest(0.99)(DurationNs) AS p99
+  toNullable(quantileTDigest(0.5)(DurationNs)) AS p50,
+  toNullable(quantileTDigest(0.9)(DurationNs)) AS p90,
+  toNullable(quantileTDigest(0.99)(DurationNs)) AS p99
 FROM access_records
-WHERE ${accessRecords([namespace, workload])}
+WHERE ${requests([namespace, workload])}
   AND DurationNs >= 0
-GROUP BY time
-ORDER BY time`,
+GROUP BY time`,
 });

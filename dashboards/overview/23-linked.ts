@@ -5,14 +5,13 @@ import { accessRecords, namespace, workload } from "../parts/variables.ts";
 export default timeseries({
   title: "Linked to a span",
   description:
-    "Share of the access records of sampled traces that are linked to a span. The newest minute is lower while spans are on their way. Over more than two days a sample.",
+    "Share of the access records of sampled traces that are linked to a span. The newest minute is lower while spans are on their way. Of more than a million records a sample.",
   unit: "percentunit",
   max: 1,
   sql: `
-SELECT ${BUCKET}, countIf(${IS_LINKED}) / count() AS linked
+SELECT ${BUCKET}, toNullable(countIf(${IS_LINKED}) / count()) AS linked
 FROM access_records
 WHERE ${accessRecords([namespace, workload])}
   AND NOT ${IS_UNTRACED} AND ${sampled("LeafIndex")}
-GROUP BY time
-ORDER BY time`,
+GROUP BY time`,
 });

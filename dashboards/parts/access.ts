@@ -1,4 +1,4 @@
-import { ADDRESS, RECORD } from "./sql.ts";
+import { ADDRESS, RECORD, SERVICE } from "./sql.ts";
 import {
   accessRecords,
   decision,
@@ -17,8 +17,8 @@ export const CHOSEN = [identity, namespace, workload, decision, policy, path, tr
 export const MATCHING = accessRecords(CHOSEN);
 
 /** Columns of a list of access records: who, what, where, what was decided and by whom, and where it is proven. */
-const COLUMNS = `Timestamp, Actor, ActorAssurance, EndUser, PeerPrincipal, ${ADDRESS} AS Address, ServiceName, Method, Authority, Path, Query,
-  Decision, DecisionEngine, Policy, DecisionReason, StatusCode, ResponseFlags, DurationNs, TraceId, ${RECORD}`;
+const COLUMNS = `Timestamp, Actor, ActorAssurance, EndUser, PeerPrincipal, ${ADDRESS} AS Address, ${SERVICE} AS Service, Method, Authority, Path, Query,
+  Decision, DecisionEngine, Policy, DecisionReason, nullIf(StatusCode, 0) AS StatusCode, ResponseFlags, nullIf(DurationNs, -1) AS DurationNs, TraceId, ${RECORD}`;
 
 /**
  * The newest access records that fit `where`. In two steps: which these are is read from a few narrow columns, or the projection by actor; all

@@ -1,4 +1,5 @@
 import { readdirSync } from "node:fs";
+import { panelOf } from "./dashboard.ts";
 import { clickHouseModel, PROVISIONED, type PrometheusModel } from "./datasource.ts";
 
 /** A rule: one query that gives one number for each thing that it watches, and from where on somebody has to look. */
@@ -17,8 +18,8 @@ export interface AlertOptions {
   readonly seconds?: number;
   /** How long it must hold, such as `5m`; default at once. */
   readonly lasting?: string;
-  /** The dashboard that shows more. */
-  readonly dashboard: string;
+  /** The panel that shows more: its folder and file, such as `integrity/31-findings`, which is marked when the rule fires. */
+  readonly panel: string;
 }
 
 /** A file of rules as Grafana's provisioning reads it (docs: "Use configuration files to provision alerting resources"). */
@@ -85,7 +86,8 @@ export async function loadAlerts(folder: URL): Promise<AlertFile> {
 }
 
 function ruleOf(name: string, options: AlertOptions): AlertRule {
-  const { title, summary, severity, above, lasting = "0s", dashboard } = options;
+  const { title, summary, severity, above, lasting = "0s" } = options;
+  const { uid, id } = panelOf(options.panel);
   return {
     uid: `meshproof-${name}`,
     title,
@@ -94,7 +96,8 @@ function ruleOf(name: string, options: AlertOptions): AlertRule {
     noDataState: "OK",
     execErrState: "Error",
     for: lasting,
-    annotations: { summary, __dashboardUid__: dashboard },
+    // Grafana refuses one of the two without the other, and with it the whole file.
+    annotations: { summary, __dashboardUid__: uid, __panelId__: String(id) },
     labels: { severity, service: "meshproof" },
     isPaused: false,
   };

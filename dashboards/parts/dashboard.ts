@@ -33,13 +33,24 @@ const TAG = "meshproof";
 /** The dashboard of a folder. */
 export async function loadDashboard(folder: URL): Promise<Dashboard> {
   const options = await load<DashboardOptions>(new URL("dashboard.ts", folder));
-  const files = readdirSync(folder)
-    .filter((file) => file.endsWith(".ts") && file !== "dashboard.ts")
-    .toSorted();
   const panels = await Promise.all(
-    files.map((file) => load<Builder<Panel>>(new URL(file, folder))),
+    panelFiles(folder).map((file) => load<Builder<Panel>>(new URL(file, folder))),
   );
   return build(options, panels);
+}
+
+function panelFiles(folder: URL): string[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".ts") && file !== "dashboard.ts")
+    .toSorted();
+}
+
+/** What Grafana calls the panel in the file `overview/12-linked`: UID of the dashboard, ID of the panel. Throws: an Error when there is none. */
+export function panelOf(path: string): { readonly uid: string; readonly id: number } {
+  const [folder, name] = path.split("/") as [string, string];
+  const index = panelFiles(new URL(`../${folder}/`, import.meta.url)).indexOf(`${name}.ts`);
+  if (index < 0) throw new Error(`no panel ${path}`);
+  return { uid: `meshproof-${folder}`, id: index + 1 };
 }
 
 async function load<T>(file: URL): Promise<T> {
@@ -80,5 +91,7 @@ function build(options: DashboardOptions, panels: readonly Builder<Panel>[]): Da
   const built = dashboard.build();
   // Names of panels in links and in Grafana's own statistics: stable as long as none is put between them.
   built.panels?.forEach((panel, i) => (panel.id = i + 1));
+  // The SDK hides links between dashboards in a menu; in plain sight is Grafana's default.
+  built.links?.forEach((link) => delete link.placement);
   return built;
 }

@@ -1,8 +1,8 @@
 import { WORKLOAD } from "./sql.ts";
-import { accessRecords, identity, namespace, workload } from "./variables.ts";
+import { identity, namespace, requests, workload } from "./variables.ts";
 
-/** Access records that fit what is chosen on the dashboard of identities. */
-export const SEEN = accessRecords([namespace, workload, identity]);
+/** Requests that fit what is chosen on the dashboard of identities. */
+export const SEEN = requests([namespace, workload, identity]);
 
 /** Those of the proxy in front of what was reached: the one that has authenticated the peer. The client's own proxy tells the same request once more. */
 export const ARRIVED = `${SEEN}

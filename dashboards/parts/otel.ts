@@ -1,5 +1,6 @@
 import type { Builder, Dataquery } from "@grafana/grafana-foundation-sdk/cog";
 import { clickHouseBuilder } from "./datasource.ts";
+import { TRACE } from "./variables.ts";
 
 /** Columns of otel_logs by the plugin's names for what they hold ("hints"), as its OpenTelemetry mode sets them for tables with TimestampTime. */
 const LOG_COLUMNS = {
@@ -13,15 +14,16 @@ const LOG_COLUMNS = {
   log_attributes: "LogAttributes",
 } as const;
 
-const MAX_LOGS = 500;
+/** Logs that a panel is given. */
+export const MAX_LOGS = 500;
 
 /**
  * The logs of a trace as the plugin's query builder asks for them in OpenTelemetry mode, so that it opens the query there. The value is
  * percent-encoded: a trace ID is not changed by that, anything else cannot leave its quotes.
  */
-export function otelLogsOfTrace(variable: string): Builder<Dataquery> {
+export function otelLogsOfTrace(): Builder<Dataquery> {
   // The builder puts no quotes around a value with a variable in it.
-  const value = `'\${${variable}:percentencode}'`;
+  const value = TRACE;
   const sql = [
     'SELECT Timestamp as "timestamp", Body as "body", SeverityText as "level", TraceId as "traceID",',
     "ResourceAttributes, ScopeAttributes, LogAttributes",

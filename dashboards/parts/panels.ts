@@ -16,6 +16,7 @@ import { PanelBuilder as TableBuilder } from "@grafana/grafana-foundation-sdk/ta
 import { colouredWords, type Common, fixedColour, withCommon } from "./common.ts";
 import { CLICKHOUSE, clickHouse } from "./datasource.ts";
 import { LINKED_COLUMNS, linksOf } from "./links.ts";
+import { FILTERED } from "./sql.ts";
 
 export { metrics, timeseries } from "./series.ts";
 
@@ -53,8 +54,10 @@ export function stat(options: StatOptions): Builder<Panel> {
 }
 
 interface TableOptions extends Common {
-  /** Rows with named columns, and a LIMIT. */
+  /** Rows with named columns, and a LIMIT at the end, which the description says. */
   readonly sql: string;
+  /** Whether the filters that people add hold here. */
+  readonly isFiltered?: boolean;
   /** Units of columns by their names. */
   readonly units?: Readonly<Record<string, string>>;
 }
@@ -62,12 +65,26 @@ interface TableOptions extends Common {
 /** Columns of which every word has a colour. */
 const WORDS = /\b(?:\w*Decision|State|Severity|Integrity|Completeness)\b/g;
 
+const TABLE_SIZE = { width: 24, height: 10 };
+
+/** A reader must know that a panel does not show everything. */
+function atMost(options: Common, limit: number, what: string): Common {
+  return { ...options, description: `${options.description} At most ${limit} ${what}.` };
+}
+
+/** What stands behind LIMIT. Throws: an Error for a query without one at its end. */
+function limitOf(sql: string): number {
+  const [, limit] = /LIMIT (\d+)$/.exec(sql.trim()) ?? [];
+  if (limit === undefined) throw new Error(`no LIMIT at the end: ${sql}`);
+  return Number(limit);
+}
+
 /** Rows. Columns that links.ts names have their links, words their colours. */
 export function table(options: TableOptions): Builder<Panel> {
-  const { sql, units = {} } = options;
-  const panel = withCommon(new TableBuilder(), options, { width: 24, height: 10 })
+  const { sql, units = {}, isFiltered = false } = options;
+  const panel = withCommon(new TableBuilder(), atMost(options, limitOf(sql), "rows"), TABLE_SIZE)
     .datasource(CLICKHOUSE)
-    .withTarget(clickHouse(sql, "table"))
+    .withTarget(clickHouse(isFiltered ? `${sql}\n${FILTERED}` : sql, "table"))
     .filterable(true)
     .mappings(colouredWords());
   for (const [column, unit] of Object.entries(units))
@@ -98,11 +115,17 @@ export function graph(options: GraphOptions): Builder<Panel> {
 
 interface TargetOptions extends Common {
   readonly target: Builder<Dataquery>;
+  /** The LIMIT of the target, which the description says. */
+  readonly limit: number;
 }
 
 /** A trace, in the columns of Grafana's trace view. The SDK has no builder of its own for this panel. */
 export function traces(options: TargetOptions): Builder<Panel> {
-  return withCommon(new PanelBuilder().type("traces"), options, { width: 24, height: 16 })
+  const { limit } = options;
+  return withCommon(new PanelBuilder().type("traces"), atMost(options, limit, "spans"), {
+    width: 24,
+    height: 16,
+  })
     .datasource(CLICKHOUSE)
     .withTarget(options.target)
     .overrideByName("spanID", [linksOf("spanID")]);
@@ -110,7 +133,8 @@ export function traces(options: TargetOptions): Builder<Panel> {
 
 /** Logs: columns timestamp, body, level and so on. */
 export function logs(options: TargetOptions): Builder<Panel> {
-  return withCommon(new LogsBuilder(), options, { width: 24, height: 8 })
+  const { limit } = options;
+  return withCommon(new LogsBuilder(), atMost(options, limit, "logs"), { width: 24, height: 8 })
     .datasource(CLICKHOUSE)
     .withTarget(options.target)
     .showTime(true)

@@ -15,6 +15,7 @@ import type { Panel } from "@grafana/grafana-foundation-sdk/dashboard";
 import { PanelBuilder } from "@grafana/grafana-foundation-sdk/timeseries";
 import { COLOURS, type Common, fixedColour, withCommon } from "./common.ts";
 import { CLICKHOUSE, clickHouse, PROMETHEUS, promql } from "./datasource.ts";
+import { FILTERED } from "./sql.ts";
 
 interface Appearance extends Common {
   readonly draw?: "lines" | "bars";
@@ -26,15 +27,33 @@ interface Appearance extends Common {
 }
 
 interface SeriesOptions extends Appearance {
-  /** First a column `time`, by which rows are ordered; then numbers. A column of text becomes a label: one series for each of its values. */
+  /** Columns `time`, and numbers: a row for each interval that has any, in no order. A number that is unknown where there is no row is Nullable. */
   readonly sql: string;
+  /** A column of text behind `time`: one series for each of its values, which is its name. */
+  readonly by?: string;
+  /** Whether the filters that people add hold here. */
+  readonly isFiltered?: boolean;
 }
 
 /** Lines or bars over time. */
 export function timeseries(options: SeriesOptions): Builder<Panel> {
-  return seriesPanel(options)
+  const { by, isFiltered = false } = options;
+  const sql = everyInterval(options.sql, by);
+  const panel = seriesPanel(options)
+    .spanNulls(BRIDGED_MS)
     .datasource(CLICKHOUSE)
-    .withTarget(clickHouse(options.sql, "timeseries"));
+    .withTarget(clickHouse(isFiltered ? `${sql}\n${FILTERED}` : sql, "timeseries"));
+  return by === undefined ? panel : panel.displayName(`\${__field.labels.${by}}`);
+}
+
+/** A point in every interval, since Grafana draws a line from one point to the next however far that is, and bars as wide: 0, or a gap where the number is Nullable. */
+function everyInterval(sql: string, by?: string): string {
+  const order = by === undefined ? "time" : `${by}, time`;
+  return `
+SELECT * FROM (${sql}
+  ORDER BY ${order} WITH FILL FROM toStartOfInterval($__fromTime, INTERVAL $__interval_s second) TO $__toTime STEP $__interval_s
+)${by === undefined ? "" : `\nWHERE ${by} != ''`}
+ORDER BY time`;
 }
 
 interface MetricsOptions extends Appearance {
@@ -49,6 +68,9 @@ export function metrics(options: MetricsOptions): Builder<Panel> {
     panel.withTarget(promql(expr, legend, String.fromCharCode(65 + i)));
   return panel;
 }
+
+/** Gaps of a quiet log are bridged: a number each minute is not five of six unknown. */
+const BRIDGED_MS = 300_000;
 
 /** No interval is shorter than this: checkpoints come each second, and a point a second says no more. */
 const MIN_INTERVAL = "10s";

@@ -4,8 +4,18 @@
 export const WORKLOAD =
   "multiIf(LocalWorkload = '', ServiceName, LocalNamespace = '', LocalWorkload, concat(LocalWorkload, '.', LocalNamespace))";
 
+/** What was asked for: the service; where the proxy names none, the workload or the host. */
+export const SERVICE = `multiIf(ServiceName != '', ServiceName, LocalWorkload != '', ${WORKLOAD}, Authority)`;
+
+/** A stream is counted when it ends: some proxies log that it began, or that it goes on, as well. What was refused at its beginning has no end. */
+export const COUNTED = "(Phase = 'end' OR Decision = 'denied')";
+
+/** Behind a query whose rows the filters of the dashboard narrow: a macro of the plugin, which would otherwise look for the table itself. */
+export const FILTERED = "SETTINGS $__adHocFilters('access_records')";
+
 /** The peer's address as people write it. */
-export const ADDRESS = "replaceOne(toString(PeerAddress), '::ffff:', '')";
+export const ADDRESS =
+  "if(PeerAddress = toIPv6('::'), '', replaceOne(toString(PeerAddress), '::ffff:', ''))";
 
 /** The API's name of a record, under which it gives the record and its proof. */
 export const RECORD = "concat(LogId, ':', toString(LeafIndex)) AS Record";
@@ -13,12 +23,15 @@ export const RECORD = "concat(LogId, ':', toString(LeafIndex)) AS Record";
 /** A column of times for time series: one point for each interval that the panel has room for. */
 export const BUCKET = "$__timeInterval(Timestamp) AS time";
 
-/**
- * Over more than two days one record of so many, so that a year costs no more memory than a day: leaf indexes are dense, and have nothing to do with what a
- * record says.
- */
+/** Access records that a query joins with others, so that it stays within the reader's memory. */
+const MAX_JOINED = 1_000_000;
+
+/** A sample is one record of so many: all, up to a million in the time range. */
+export const EVERY = `(SELECT intDiv(count(), ${MAX_JOINED}) + 1 FROM access_records WHERE $__timeFilter(Timestamp))`;
+
+/** Whether a record is in the sample: leaf indexes are dense, and have nothing to do with what a record says. */
 export function sampled(column: string): string {
-  return `${column} % greatest(1, intDiv(dateDiff('second', $__fromTime, $__toTime), 86400)) = 0`;
+  return `${column} % ${EVERY} = 0`;
 }
 
 /** Access records with a link to a span. Links are made after the record has come, at most a correlation window later: an hour and a day are room for both. */

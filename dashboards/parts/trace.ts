@@ -36,7 +36,7 @@ const DECISIONS = `
   GROUP BY SpanLog, SpanLeaf`;
 
 /** Most spans that the trace view is given: a browser draws no more. */
-const MAX_SPANS = 5_000;
+export const MAX_SPANS = 5_000;
 
 /** The spans of a trace in the columns of Grafana's trace view, with what the proxies' access records say among their attributes. */
 export const TRACE_VIEW = `

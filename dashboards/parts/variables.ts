@@ -1,6 +1,7 @@
 import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 import {
   AdHocVariableBuilder,
+  ConstantVariableBuilder,
   CustomVariableBuilder,
   DatasourceVariableBuilder,
   QueryVariableBuilder,
@@ -9,8 +10,8 @@ import {
   VariableRefresh,
   VariableSort,
 } from "@grafana/grafana-foundation-sdk/dashboard";
-import { CLICKHOUSE, clickHouseModel, PROMETHEUS } from "./datasource.ts";
-import { WORKLOAD } from "./sql.ts";
+import { CLICKHOUSE, clickHouseModel, PROMETHEUS, PROVISIONED } from "./datasource.ts";
+import { COUNTED, WORKLOAD } from "./sql.ts";
 
 /**
  * Variables, and the SQL conditions that they stand for.
@@ -41,20 +42,27 @@ function unlessAll(condition: string, name: string): string {
   return `$__conditionalAll(${condition}, $${name})`;
 }
 
-/** The values of an expression over access records, most frequent first; several can be chosen. */
+/** Values that a list offers. */
+const MAX_VALUES = 500;
+
+/**
+ * The values of an expression over access records, most frequent first; several can be chosen. The list is made when the dashboard is opened: Grafana drops
+ * what is chosen from it when a new list lacks it, and takes another for it, so that a list of each time range would change what an investigation is about.
+ */
 function choice(name: string, label: string, expression: string, description: string): Variable {
   const sql = `SELECT ${expression} AS value FROM access_records
 WHERE $__timeFilter(Timestamp) AND value != ''
-GROUP BY value ORDER BY count() DESC LIMIT 500`;
+GROUP BY value ORDER BY count() DESC LIMIT ${MAX_VALUES}`;
   return {
     name,
     builder: new QueryVariableBuilder(name)
       .label(label)
-      .description(description)
+      .description(`${description}. The ${MAX_VALUES} most frequent; others can be typed.`)
       .datasource(CLICKHOUSE)
-      .query({ ...clickHouseModel(sql, "table", `${name}-values`) })
+      // What the editor of variables calls a query that is written by hand.
+      .query({ ...clickHouseModel(sql, "table", `${name}-values`), queryType: "sql" })
       .definition(sql)
-      .refresh(VariableRefresh.OnTimeRangeChanged)
+      .refresh(VariableRefresh.OnDashboardLoad)
       .sort(VariableSort.Disabled)
       .multi(true)
       .includeAll(true)
@@ -111,8 +119,11 @@ export const path = text(
   `startsWith(Path, ${textOf("path")})`,
 );
 
-/** The trace that is chosen. IDs are hexadecimal: encoding changes none, and what it would change matches none. */
-export const TRACE = "'${trace_id:percentencode}'";
+/**
+ * The trace that is chosen. IDs are hexadecimal: encoding changes none, and what it would change matches none. NULL while none is chosen, so that what
+ * has no trace ID is not of that trace.
+ */
+export const TRACE = "nullIf('${trace_id:percentencode}', '')";
 export const traceId = text("trace_id", "Trace ID", "32 hexadecimal digits", `TraceId = ${TRACE}`);
 
 /** How far before the time range something must have been seen not to be new. */
@@ -145,13 +156,18 @@ export const clickhouse: Variable = {
   name: "datasource",
   builder: new DatasourceVariableBuilder("datasource")
     .label("ClickHouse")
-    .type("grafana-clickhouse-datasource"),
+    .type("grafana-clickhouse-datasource")
+    // Where there are several; where there is none of this name, Grafana takes the first.
+    .current({ text: "meshproof", value: PROVISIONED.clickhouse }),
   condition: "",
 };
 
 export const prometheus: Variable = {
   name: "prometheus",
-  builder: new DatasourceVariableBuilder("prometheus").label("Prometheus").type("prometheus"),
+  builder: new DatasourceVariableBuilder("prometheus")
+    .label("Prometheus")
+    .type("prometheus")
+    .current({ text: "meshproof metrics", value: PROVISIONED.prometheus }),
   condition: "",
 };
 
@@ -172,7 +188,16 @@ export const instance: Variable = {
   condition: "",
 };
 
-/** Any column: the plugin turns its filters into the setting `additional_table_filters`. */
+/** Which columns can be filters, and what values they have: the plugin looks for a variable of this name. Without it, columns of all tables are offered, and values of all years. */
+export const filterValues: Variable = {
+  name: "clickhouse_adhoc_query",
+  builder: new ConstantVariableBuilder("clickhouse_adhoc_query").value(
+    "SELECT DISTINCT $__adhoc_column FROM access_records WHERE Timestamp > now() - 86400 LIMIT 1000",
+  ),
+  condition: "",
+};
+
+/** Any column: the plugin turns its filters into the setting `additional_table_filters`, where a query says FILTERED. */
 export const filters: Variable = {
   name: "filters",
   builder: new AdHocVariableBuilder("filters")
@@ -186,4 +211,9 @@ export const filters: Variable = {
 export function accessRecords(variables: readonly Variable[] = []): string {
   const conditions = variables.map(({ condition }) => condition).filter((one) => one !== "");
   return ["$__timeFilter(Timestamp)", ...conditions].join("\n  AND ");
+}
+
+/** Requests and connections in the time range that fit what is chosen, each once for every proxy that it passed. */
+export function requests(variables: readonly Variable[] = []): string {
+  return `${accessRecords(variables)}\n  AND ${COUNTED}`;
 }

@@ -10,11 +10,11 @@ export default timeseries({
   description: "Refused requests by the policy that refused them: the ten with the most.",
   draw: "bars",
   isStacked: true,
+  by: "policy",
   sql: `
-SELECT ${BUCKET}, if(Policy = '', concat(DecisionEngine, ' (no policy named)'), Policy) AS Policy, count() AS denials
+SELECT ${BUCKET}, if(Policy = '', concat(DecisionEngine, ' (no policy named)'), Policy) AS policy, count() AS denials
 FROM access_records
 WHERE ${DENIED}
   AND ${among("(DecisionEngine, Policy)", DENIED)}
-GROUP BY time, DecisionEngine, Policy
-ORDER BY time`,
+GROUP BY time, policy`,
 });

@@ -8,11 +8,11 @@ export default timeseries({
     "Requests that went through and that a policy in shadow mode would have refused: the ten policies with the most. Nothing here for a day of normal traffic: it can be enforced.",
   draw: "bars",
   isStacked: true,
+  by: "ShadowPolicy",
   sql: `
 SELECT ${BUCKET}, ShadowPolicy, count() AS requests
 FROM access_records
 WHERE ${WOULD_BREAK}
   AND ${among("ShadowPolicy", WOULD_BREAK)}
-GROUP BY time, ShadowPolicy
-ORDER BY time`,
+GROUP BY time, ShadowPolicy`,
 });

@@ -1,5 +1,6 @@
 import { table } from "../parts/panels.ts";
 import { DECIDED } from "../parts/policy.ts";
+import { SERVICE } from "../parts/sql.ts";
 
 export default table({
   title: "Who was refused",
@@ -7,11 +8,11 @@ export default table({
   width: 12,
   height: 8,
   sql: `
-SELECT Actor, ActorAssurance, ServiceName, Method, Path, DecisionEngine, Policy, count() AS Denials, max(Timestamp) AS Last
+SELECT Actor, ActorAssurance, ${SERVICE} AS Service, Method, Path, DecisionEngine, Policy, count() AS Denials, max(Timestamp) AS Last
 FROM access_records
 WHERE ${DECIDED}
   AND Decision = 'denied'
-GROUP BY Actor, ActorAssurance, ServiceName, Method, Path, DecisionEngine, Policy
+GROUP BY Actor, ActorAssurance, Service, Method, Path, DecisionEngine, Policy
 ORDER BY Denials DESC
 LIMIT 200`,
 });

@@ -5,7 +5,7 @@ import { TRACE } from "../parts/variables.ts";
 export default table({
   title: "Access records of the trace",
   description:
-    "What each proxy recorded of the request, also where no span came. Record leads to the proof, Actor and Policy to what else they did. In the time range.",
+    "What each proxy recorded of the request, also where no span came. Record leads to the proof, Actor and Policy to what else they did.",
   units: RECORD_UNITS,
-  sql: newestRecords(`$__timeFilter(Timestamp) AND TraceId = ${TRACE}`, 200),
+  sql: newestRecords(`TraceId = ${TRACE}`, 200),
 });

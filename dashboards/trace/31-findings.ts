@@ -5,14 +5,17 @@ import { TRACE } from "../parts/variables.ts";
 export default table({
   title: "Findings",
   description:
-    "What is missing of this trace, or contradicts itself: findings that name it, or one of its spans as evidence.",
+    "What is missing of this trace, or contradicts itself: findings that name it, or one of its spans or access records as evidence.",
   width: 10,
   sql: `
 SELECT Timestamp, FindingKind, Severity, State, Subject, Message
 FROM findings
 WHERE TraceId = ${TRACE}
   OR (TraceId = '' AND $__timeFilter(Timestamp)
-    AND arrayExists(leaf -> (LogId, leaf) IN (SELECT LogId, LeafIndex FROM otel_traces WHERE ${SPANS_OF_TRACE}), Evidence))
+    AND arrayExists(leaf -> (LogId, leaf) IN (
+      SELECT LogId, LeafIndex FROM otel_traces WHERE ${SPANS_OF_TRACE} UNION ALL
+      SELECT LogId, LeafIndex FROM access_records WHERE TraceId = ${TRACE}
+    ), Evidence))
 ORDER BY Timestamp
 LIMIT 100`,
 });

@@ -4,10 +4,13 @@ import { createSenders } from "../../../src/demo/exporters.ts";
 import { play } from "../../../src/demo/play.ts";
 import { Random } from "../../../src/demo/random.ts";
 import { planShop } from "../../../src/demo/shop.ts";
-import { oneScope, writeLogs } from "../otlp-writer.ts";
+import { type LogInput, oneScope, writeLogs } from "../otlp-writer.ts";
 import { send } from "../senders.ts";
 import { ServerProcess } from "../server-process.ts";
 import { envoyLog } from "../traffic.ts";
+
+/** Path of a stream that its proxy logs when it begins, while it goes on and when it ends. */
+export const STREAM = "/stream";
 
 /** The window of correlation is short, so that findings come soon; verification comes every second. */
 const CONFIGURATION = `
@@ -58,20 +61,47 @@ async function arrival(server: ServerProcess, table: string, where: string): Pro
   }
 }
 
-/** What the demo's mesh does not do: a proxy whose forwarded certificates contradict the peer's, and a record that is refused alone. */
-async function sendOdd(server: ServerProcess): Promise<void> {
+/** A connection that Cilium refused: nothing names a service, a method, a path or a status. */
+const FLOW = {
+  verdict: "DROPPED",
+  drop_reason_desc: "POLICY_DENIED",
+  IP: { source: "10.1.0.9", destination: "10.1.0.7", ipVersion: "IPv4" },
+  l4: { TCP: { source_port: 40_000, destination_port: 5432, flags: { SYN: true } } },
+  source: { identity: 9, namespace: "shop", workloads: [{ name: "cart", kind: "Deployment" }] },
+  destination: {
+    identity: 7,
+    namespace: "db",
+    workloads: [{ name: "ledger", kind: "StatefulSet" }],
+  },
+  Type: "L3_L4",
+  traffic_direction: "INGRESS",
+};
+
+/** Envoy's record with other attributes. */
+function envoyNow(changes: Readonly<Record<string, string>>): LogInput {
   const log = envoyLog(1);
-  const xfcc = "URI=spiffe://cluster.local/ns/edge/sa/gateway";
-  const contradicting = {
-    ...log,
-    time: nowNanos(),
-    attributes: [
-      ...log.attributes!.filter(([key]) => key !== "start_time"),
-      ["x_forwarded_client_cert", xfcc] as const,
-    ],
-  };
-  const refused = { body: "its trace ID is a byte short", traceId: new Uint8Array(15).fill(1) };
-  for (const record of [contradicting, refused]) {
+  const kept = log.attributes!.filter(([key]) => key !== "start_time" && !(key in changes));
+  return { ...log, time: nowNanos(), attributes: [...kept, ...Object.entries(changes)] };
+}
+
+/**
+ * What the demo's mesh does not do: a proxy whose forwarded certificates contradict the peer's, a record that is refused alone, a stream that is logged
+ * three times, a refusal by no policy's name, and a flow.
+ */
+async function sendOdd(server: ServerProcess): Promise<void> {
+  const records: readonly LogInput[] = [
+    envoyNow({ x_forwarded_client_cert: "URI=spiffe://cluster.local/ns/edge/sa/gateway" }),
+    { body: "its trace ID is a byte short", traceId: new Uint8Array(15).fill(1) },
+    ...["DownstreamStart", "DownstreamPeriodic", "DownstreamEnd"].map((access_log_type) =>
+      envoyNow({ path: STREAM, access_log_type }),
+    ),
+    envoyNow({
+      response_code: "403",
+      response_code_details: "rbac_access_denied_matched_policy[none]",
+    }),
+    { time: nowNanos(), body: JSON.stringify({ flow: FLOW, node_name: "node-1" }) },
+  ];
+  for (const record of records) {
     const { status } = await send(server.otlp("logs"), writeLogs(oneScope([record])));
     if (status !== 200) throw new Error(`a record was answered ${status}`);
   }

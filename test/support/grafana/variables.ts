@@ -26,9 +26,14 @@ export const asInUrl: UrlEncoding = (value) =>
     .replaceAll(/%(?:40|3A|24|2C|3B)/g, decodeURIComponent)
     .replaceAll("%20", "+");
 
-/** A query with `$__conditionalAll` and variables replaced. */
-export function interpolate(sql: string, chosen: Chosen, encode: UrlEncoding = strictly): string {
-  return replaceVariables(applyConditionalAll(sql, chosen), chosen, encode);
+/** A query with `$__conditionalAll`, variables and `$__adHocFilters` replaced. */
+export function interpolate(
+  sql: string,
+  chosen: Chosen,
+  encode: UrlEncoding = strictly,
+  filters: readonly Filter[] = [],
+): string {
+  return applyFilters(replaceVariables(applyConditionalAll(sql, chosen), chosen, encode), filters);
 }
 
 /** The condition, or `1=1` where nothing or everything is chosen. From the last to the first, as the plugin does it. */
@@ -67,12 +72,15 @@ function replaceVariables(sql: string, chosen: Chosen, encode: UrlEncoding): str
 /** A condition that somebody adds to a dashboard: column, operator, value. */
 export type Filter = readonly [column: string, operator: string, value: string];
 
-/** A query with such conditions on one of its tables, as the plugin adds them (adHocFilter.ts). */
-export function filtered(sql: string, table: string, filters: readonly Filter[]): string {
-  if (filters.length === 0) return sql;
+/** Such conditions where the query wants them, as the plugin writes them (CHDatasource.ts, adHocFilter.ts). */
+function applyFilters(sql: string, filters: readonly Filter[]): string {
   const conditions = filters.map(([column, operator, value], i) => {
     const and = i < filters.length - 1 ? "AND" : "";
     return ` ${column} ${operator === "=~" ? "REGEXP" : operator} \\'${value}\\' ${and}`;
   });
-  return `${sql} settings additional_table_filters={'${table}' : '${conditions.join("")}'}`;
+  return sql.replaceAll(/\$__adHocFilters\('(\w+)'\)/g, (_macro, table: string) =>
+    conditions.length === 0
+      ? "additional_table_filters={}"
+      : `additional_table_filters={'${table}': '${conditions.join("")}'}`,
+  );
 }

@@ -77,7 +77,7 @@ func ask(db *sql.DB, asked question) (*data.Frame, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	frame, err := sqlutil.FrameFromRows(rows, rowLimit, structured)
+	frame, err := sqlutil.FrameFromRows(rows, rowLimit, converters...)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,29 @@ func ask(db *sql.DB, asked question) (*data.Frame, error) {
 		return data.LongToWide(frame, nil)
 	default:
 		return nil, fmt.Errorf("no time series: %v", kind)
+	}
+}
+
+// converters of columns that the SDK cannot scan by itself.
+var converters = []sqlutil.Converter{
+	structured,
+	nullable[float32]("Float32", data.FieldTypeNullableFloat32),
+	nullable[float64]("Float64", data.FieldTypeNullableFloat64),
+	nullable[int64]("Int64", data.FieldTypeNullableInt64),
+	nullable[uint16]("UInt16", data.FieldTypeNullableUint16),
+	nullable[uint64]("UInt64", data.FieldTypeNullableUint64),
+}
+
+// nullable gives NULL as nil, as the data source's own converters do.
+func nullable[T any](name string, kind data.FieldType) sqlutil.Converter {
+	return sqlutil.Converter{
+		Name:          "nullable " + name,
+		InputScanType: reflect.TypeFor[**T](),
+		InputTypeName: "Nullable(" + name + ")",
+		FrameConverter: sqlutil.FrameConverter{
+			FieldType:     kind,
+			ConverterFunc: func(in any) (any, error) { return *(in.(**T)), nil },
+		},
 	}
 }
 
