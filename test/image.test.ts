@@ -47,6 +47,19 @@ t.test(
   },
 );
 
+t.test("the default image can be built on arm64 too", async (t) => {
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    packages: Record<string, { os?: string[]; cpu?: string[]; dev?: boolean; optional?: boolean }>;
+  };
+  const of = Object.entries(packages);
+  t.ok(
+    of.some(([name]) => name.endsWith("/typescript-linux-arm64")),
+    "the compiler",
+  );
+  for (const [name, { cpu, dev, optional }] of of)
+    if (cpu !== undefined) t.ok(dev === true || optional === true, `${name} is not needed to run`);
+});
+
 t.test("the build sees what it copies, and nothing else", async (t) => {
   const files = contextFiles(ROOT, read(".dockerignore"));
   const sources = of("COPY")
