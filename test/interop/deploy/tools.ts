@@ -101,14 +101,11 @@ export async function checkFiles(context: LaneContext, tools: DeployCheck): Prom
       const copy = join(context.directory, "of-ones-own");
       cpSync(join(ROOT, MANIFESTS), join(copy, MANIFESTS), { recursive: true });
       const place = (name: string, text: string): string => {
-        mkdirSync(join(copy, name));
+        mkdirSync(join(copy, name), { recursive: true });
         writeFileSync(join(copy, name, "kustomization.yaml"), text);
         return join(copy, name);
       };
-      const alone = await objectsOf(
-        tools,
-        place("namespace", `resources: [../${MANIFESTS}/namespace.yaml]\n`),
-      );
+      const alone = await objectsOf(tools, place(MANIFESTS, "resources: [namespace.yaml]\n"));
       assert.deepEqual(
         alone.map(({ kind }) => kind),
         ["Namespace"],
