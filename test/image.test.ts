@@ -79,6 +79,24 @@ t.test("the build sees what it copies, and nothing else", async (t) => {
     );
 });
 
+t.test("whoever runs the image can read what came from a clone of strict modes", async (t) => {
+  const { steps } = stages.find(({ name }) => name === "base")!;
+  const opened = steps.flatMap(({ instruction, text }) =>
+    instruction === "RUN"
+      ? (/chmod -R a\+rX ([^&]*)/.exec(text)?.[1]!.trim().split(" ") ?? [])
+      : [],
+  );
+  const copies = steps.filter(
+    ({ instruction, flags }) => instruction === "COPY" && flags["from"] === undefined,
+  );
+  t.ok(copies.length >= 4);
+  for (const step of copies) {
+    const { sources, destination } = copied(step);
+    const places = destination === "./" ? sources : [destination.split("/")[1]!];
+    for (const place of places) t.ok(opened.includes(place), place);
+  }
+});
+
 t.test("patterns of .dockerignore", async (t) => {
   const all = contextFiles(ROOT, "**/node_modules\n.git\n.tap\ndist");
   t.ok(all.includes(".gitignore") && all.includes("docker/Dockerfile"));
