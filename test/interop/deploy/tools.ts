@@ -111,7 +111,8 @@ export async function checkFiles(context: LaneContext, tools: DeployCheck): Prom
         ["Namespace"],
       );
       const guide = readFileSync(join(ROOT, "docs/deployment.md"), "utf8");
-      const mine = place("mine", /```yaml\n(apiVersion: kustomize[^]*?)```/.exec(guide)![1]!);
+      const [, text] = /```yaml\n(apiVersion: kustomize[^]*?)```/.exec(guide)!;
+      const mine = place("mine", text!.replaceAll(/^# (?=patches:| )/gm, ""));
       const shipped = readFileSync(join(ROOT, MANIFESTS, "base/meshproof.yaml"), "utf8");
       const changed = shipped.replace("meshproof.local/kubernetes", "logs.example/mine");
       writeFileSync(join(mine, "meshproof.yaml"), changed);
