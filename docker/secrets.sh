@@ -39,7 +39,10 @@ done
 # The demo's mesh: an authority, which is forgotten again, and a certificate for each of two workloads.
 key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }
 key ca.key
-openssl req -x509 -new -key ca.key -subj '/CN=shop.example' -days 365 -out mesh-ca.pem
+# What makes it one is said here, not left to the machine's own openssl.cnf, which may lack it.
+printf 'basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\n' >extensions
+openssl req -new -key ca.key -subj '/CN=shop.example' -out request
+openssl x509 -req -in request -signkey ca.key -days 365 -extfile extensions -out mesh-ca.pem 2>/dev/null
 for workload in ns/web/sa/frontend ns/shop/sa/orders; do
   name=${workload##*/}
   key "mesh-$name.key"

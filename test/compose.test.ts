@@ -15,7 +15,8 @@ t.test("every service is bounded, unprivileged and read-only", async (t) => {
     t.equal(service.cap_add ?? service.privileged, undefined, `${name} gets nothing back`);
     t.same(service.security_opt, ["no-new-privileges:true"], `${name}: security_opt`);
     const { cpus, memory, pids } = service.deploy.resources.limits;
-    t.ok(Number(cpus) > 0 && /^\d+[mg]$/.test(memory) && pids > 0, `${name}: limits`);
+    t.ok(/^\d+[mg]$/.test(memory) && pids > 0, `${name}: limits`);
+    t.ok(Number(cpus) > 0 && Number(cpus) <= 2, `${name}: a machine with two CPUs takes it`);
     const user = service.user ?? (service.image === OURS ? imageConfig(stages, "remote").user : "");
     t.match(user, /^[1-9]\d*:\d+$/, `${name} is no root`);
   }
@@ -26,13 +27,16 @@ t.test("images are pinned", async (t) => {
     version: string;
   };
   t.equal(OURS, `meshproof:${version}`);
-  for (const [name, { image, build }] of services) {
+  for (const [name, { image, build, pull_policy }] of services) {
     t.match(
       image,
       /:(?:[a-z]+-)?v?\d+\.\d+(?:\.\d+)*(?:@sha256:[0-9a-f]{64})?$/,
       `${name}: ${image}`,
     );
-    if (build === undefined) continue;
+    if (build === undefined) {
+      t.equal(pull_policy, image === OURS ? "never" : undefined, `${name}: ours is in no registry`);
+      continue;
+    }
     t.ok(
       stages.some((stage) => stage.name === build.target),
       `${name}: target ${build.target}`,
@@ -50,6 +54,18 @@ t.test(
     t.equal(compose.networks["store"]!.internal, true);
   },
 );
+
+t.test("a service that starts again finds those with which it shares a network", async (t) => {
+  const sharing = services.filter(([, { network_mode }]) => network_mode !== undefined);
+  t.ok(sharing.length >= 4);
+  // A network namespace goes with the container that it belongs to: it must have nothing to do that could end it.
+  for (const [name, { network_mode, depends_on }] of sharing) {
+    t.equal(network_mode, "service:mesh", name);
+    t.match(depends_on?.["mesh"], { condition: "service_started", restart: true }, name);
+  }
+  const { image, configs, secrets, depends_on } = compose.services["mesh"]!;
+  t.same([image, configs, secrets, depends_on], [OURS, undefined, undefined, undefined]);
+});
 
 t.test("every reference leads somewhere", async (t) => {
   const used = {

@@ -47,6 +47,19 @@ t.test(
   },
 );
 
+t.test("the default image can be built on arm64 too", async (t) => {
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    packages: Record<string, { os?: string[]; cpu?: string[]; dev?: boolean; optional?: boolean }>;
+  };
+  const of = Object.entries(packages);
+  t.ok(
+    of.some(([name]) => name.endsWith("/typescript-linux-arm64")),
+    "the compiler",
+  );
+  for (const [name, { cpu, dev, optional }] of of)
+    if (cpu !== undefined) t.ok(dev === true || optional === true, `${name} is not needed to run`);
+});
+
 t.test("the build sees what it copies, and nothing else", async (t) => {
   const files = contextFiles(ROOT, read(".dockerignore"));
   const sources = of("COPY")
@@ -64,6 +77,24 @@ t.test("the build sees what it copies, and nothing else", async (t) => {
       sources.some((source) => isBelow(file, source)),
       file,
     );
+});
+
+t.test("whoever runs the image can read what came from a clone of strict modes", async (t) => {
+  const { steps } = stages.find(({ name }) => name === "base")!;
+  const opened = steps.flatMap(({ instruction, text }) =>
+    instruction === "RUN"
+      ? (/chmod -R a\+rX ([^&]*)/.exec(text)?.[1]!.trim().split(" ") ?? [])
+      : [],
+  );
+  const copies = steps.filter(
+    ({ instruction, flags }) => instruction === "COPY" && flags["from"] === undefined,
+  );
+  t.ok(copies.length >= 4);
+  for (const step of copies) {
+    const { sources, destination } = copied(step);
+    const places = destination === "./" ? sources : [destination.split("/")[1]!];
+    for (const place of places) t.ok(opened.includes(place), place);
+  }
 });
 
 t.test("patterns of .dockerignore", async (t) => {

@@ -43,13 +43,13 @@ interface Pod {
   readonly securityContext: { runAsUser: number; fsGroup: number };
 }
 
+const manifests = (path: string): Manifest[] =>
+  parseAllDocuments(read(path)).map((document) => document.toJS() as Manifest);
 const documents = readdirSync(join(KUBERNETES, "base"))
   .filter(
     (file) => file.endsWith(".yaml") && !["kustomization.yaml", "meshproof.yaml"].includes(file),
   )
-  .flatMap((file) =>
-    parseAllDocuments(read(`base/${file}`)).map((document) => document.toJS() as Manifest),
-  );
+  .flatMap((file) => manifests(`base/${file}`));
 const ofKind = (kind: string): Manifest[] => documents.filter((one) => one.kind === kind);
 const [set] = ofKind("StatefulSet");
 const pod = (set!.spec["template"] as { spec: Pod }).spec;
@@ -63,14 +63,7 @@ const FILES = {
 t.test("every kind that a cluster wants is there", async (t) => {
   t.same(
     new Set(documents.map(({ kind }) => kind)),
-    new Set([
-      "Namespace",
-      "NetworkPolicy",
-      "PodDisruptionBudget",
-      "Service",
-      "ServiceAccount",
-      "StatefulSet",
-    ]),
+    new Set(["NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]),
   );
   t.equal(set!.spec["replicas"], 1, "a log has one writer");
   for (const { resources } of ["base", "embedded", "clickhouse"].map(
@@ -131,6 +124,36 @@ t.test(
     t.same(new Set(allowed), names, "and every port is let in for somebody");
   },
 );
+
+t.test("the volume outlives what a kustomization brings", async (t) => {
+  const [namespace] = manifests("namespace.yaml");
+  t.equal(namespace!.kind, "Namespace");
+  t.match(namespace!.metadata, {
+    labels: { "pod-security.kubernetes.io/enforce": "restricted" },
+  });
+  for (const one of ["base", "embedded", "clickhouse"]) {
+    const { namespace: used } = parse(read(`${one}/kustomization.yaml`)) as { namespace: string };
+    t.equal(used, namespace!.metadata.name, one);
+    t.notMatch(read(`${one}/kustomization.yaml`), /namespace\.yaml/, "or it is deleted with it");
+  }
+  t.same(set!.spec["persistentVolumeClaimRetentionPolicy"], {
+    whenDeleted: "Retain",
+    whenScaled: "Retain",
+  });
+});
+
+t.test("names are found by whatever serves them, over UDP and TCP", async (t) => {
+  const [policy] = manifests("clickhouse/network-policy.yaml");
+  const [names] = policy!.spec["egress"] as { to: object[]; ports: object[] }[];
+  t.same(names!.ports, [
+    { protocol: "UDP", port: 53 },
+    { protocol: "TCP", port: 53 },
+  ]);
+  t.ok(
+    names!.to.some((peer) => "ipBlock" in peer),
+    "a cache on the node is no pod",
+  );
+});
 
 t.test("TLS is one component", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "meshproof-kubernetes-"));

@@ -25,6 +25,9 @@ const FROM_THE_COLLECTOR: ReadonlyMap<string, string> = new Map(
     "exporters.otlphttp.sending_queue.enabled": "the queue is always on; remove this key",
     "exporters.otlphttp.sending_queue.batch":
       "what waits is sent in requests of some 4 MiB at most; remove this key",
+    "service.telemetry.metrics.level": "all metrics are there; remove this key",
+    "service.telemetry.metrics.readers":
+      "Prometheus scrapes service.telemetry.metrics.address; nothing is pushed",
     "service.pipelines": "there is one pipeline, and it is fixed; remove this key",
     "service.extensions": "all extensions are on; remove this key",
   }),

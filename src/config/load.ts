@@ -13,7 +13,7 @@ import { findConflicts, type FindConflicts } from "./checks.ts";
 import { expandEnvironment, type Environment } from "./expand.ts";
 import { explainUnknownKey } from "./hints.ts";
 import { readLocation } from "./location.ts";
-import { configSchema, type Config } from "./options.ts";
+import { configSchema, OPTIONS, type Config } from "./options.ts";
 import { parse } from "./schema.ts";
 import { show } from "./types.ts";
 
@@ -40,7 +40,7 @@ export function defaultConfig(): Config {
 
 /**
  * The configuration of all files (or what else readLocation takes) together, each later one over the earlier: maps merge, everything else is replaced.
- * A key without a value says nothing.
+ * A key without a value says nothing; one that is no option is an error with or without.
  * Throws: CONFIG_INVALID with one line for every problem, `file:line:column: key: expected …, got …`. Conflicts between
  *         options, and those that `findMore` knows of, are looked for once every option by itself is right.
  */
@@ -169,13 +169,27 @@ function isPlainMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** `above` over `below`. Built entry by entry, so that a key such as `__proto__` is a key like any other. */
-function merge(below: unknown, above: unknown): unknown {
-  if (above === undefined || above === null) return below;
+const KNOWN: ReadonlySet<string> = new Set(OPTIONS.map(({ path }) => path.join(".")));
+const SECTIONS: ReadonlySet<string> = new Set(
+  OPTIONS.map(({ path }) => path.slice(0, -1).join(".")),
+);
+
+/** Is there a section at the parent of `path`, and no such key in it? */
+function isUnknown(path: Path): boolean {
+  return path.length > 0 && SECTIONS.has(path.slice(0, -1).join(".")) && !KNOWN.has(path.join("."));
+}
+
+/**
+ * `above` over `below`, both at `path`. Built entry by entry, so that a key such as `__proto__` is a key like any other.
+ * Null stays where the key is no option: `grpc:` switches something on in a Collector, and must not be passed over here.
+ */
+function merge(below: unknown, above: unknown, path: Path = []): unknown {
+  if (above === undefined) return below;
+  if (above === null) return isUnknown(path) ? (below ?? null) : below;
   if (!isPlainMap(above)) return above;
   const merged = new Map(isPlainMap(below) ? Object.entries(below) : []);
   for (const [key, value] of Object.entries(above)) {
-    const result = merge(merged.get(key), value);
+    const result = merge(merged.get(key), value, [...path, key]);
     if (result !== undefined) merged.set(key, result);
   }
   return Object.fromEntries(merged);

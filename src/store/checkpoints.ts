@@ -16,9 +16,12 @@ export interface CheckpointRecorderOptions {
   readonly logger: Logger;
   /** One row at most each this long: a checkpoint a second would be a part a second. */
   readonly intervalMs?: number;
+  /** The end waits so long for a store that does not answer. */
+  readonly closeMs?: number;
 }
 
 const DEFAULT_INTERVAL_MS = 10_000;
+const DEFAULT_CLOSE_MS = 3_000;
 
 /**
  * Keeps the newest published checkpoint in the `checkpoints` table, where SQL and `verify` find it.
@@ -29,6 +32,7 @@ export class CheckpointRecorder {
   #newest: (PublishedCheckpoint & { readonly publishedAtMs: number }) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
+  readonly #tooLate = new AbortController();
 
   constructor(options: CheckpointRecorderOptions) {
     this.#options = options;
@@ -46,8 +50,12 @@ export class CheckpointRecorder {
   /** Writes the last one and stops. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
+    const { closeMs = DEFAULT_CLOSE_MS } = this.#options;
+    const timer = setTimeout(() => this.#tooLate.abort(), closeMs);
+    const earlier = this.#writing;
     this.#write();
-    await this.#writing;
+    await Promise.all([earlier, this.#writing]);
+    clearTimeout(timer);
   }
 
   #write(): void {
@@ -75,7 +83,10 @@ export class CheckpointRecorder {
       `INSERT INTO checkpoints (LogId, TreeSize, RootHash, Note, PublishedAt)
        SELECT {log:String}, {size:UInt64}, {root:String}, {note:String}, fromUnixTimestamp64Milli({at:Int64})`,
       { log: logId, size, root: Buffer.from(root).toString("hex"), note, at: publishedAtMs },
-      { settings: { async_insert: 0, insert_deduplication_token: token } },
+      {
+        settings: { async_insert: 0, insert_deduplication_token: token },
+        signal: this.#tooLate.signal,
+      },
     );
   }
 }

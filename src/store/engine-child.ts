@@ -43,8 +43,8 @@ async function runServer(
   const place = fs.mkdtempSync(path.join(os.tmpdir(), "meshproof-clickhouse-"));
   process.on("exit", () => fs.rmSync(place, { recursive: true, force: true }));
   process.chdir(place);
-  // Before the engine makes its threads, which inherit it.
-  os.setPriority(NICENESS);
+  // Before the engine makes its threads, which inherit it. Whoever was started with less keeps that: to take more is a privilege.
+  if (os.getPriority() < NICENESS) os.setPriority(NICENESS);
   const gateFile = path.join(place, "gate");
   // "" stands for what the process has loaded already, the C library among it.
   open({ library: "c", path: "" });

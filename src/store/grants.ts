@@ -9,12 +9,12 @@ export const ROLES = {
   reader: "meshproof_reader",
 } as const;
 
-/** The engines of our database and tables. */
+/** The engines of our tables. */
 function enginesOf(cluster: string | undefined): readonly string[] {
   const families = ["MergeTree", "AggregatingMergeTree"];
   return cluster === undefined
-    ? ["Atomic", ...families]
-    : ["Atomic", ...families.map((family) => `Replicated${family}`), "Distributed"];
+    ? families
+    : [...families.map((family) => `Replicated${family}`), "Distributed"];
 }
 
 /**

@@ -109,8 +109,9 @@ export function createStatements(options: SchemaOptions): readonly string[] {
 /** The statements that create the database and its tables. */
 export function createTables(options: SchemaOptions): readonly string[] {
   const { database, cluster } = options;
+  // The engine is left to the server (Atomic): to name it can take a grant, which no GRANT gives, as it knows engines of tables alone.
   const statements = [
-    `CREATE DATABASE IF NOT EXISTS ${quoteIdentifier(database)}${onCluster(cluster)} ENGINE = Atomic`,
+    `CREATE DATABASE IF NOT EXISTS ${quoteIdentifier(database)}${onCluster(cluster)}`,
   ];
   for (const table of Object.values(TABLES)) {
     statements.push(

@@ -103,6 +103,16 @@ t.test("later files win, maps merge, lists are replaced", async (t) => {
   t.equal(config.processors.seal.checkpoint_records, 5);
 });
 
+t.test("a key that is no option is an error without a value too", async (t) => {
+  const collector = "receivers: { otlp: { protocols: { grpc: , http: } } }\nprocessors: { batch: }";
+  const [grpc, batch, ...others] = problems(t, [collector]);
+  t.match(grpc, /^0\.yaml:1:35: receivers\.otlp\.protocols\.grpc: .*there is no OTLP\/gRPC port/);
+  t.match(batch, /^0\.yaml:2:15: processors\.batch: .*exporters\.clickhouse\.batch/);
+  t.same(others, []);
+  const headers = "exporters: { otlphttp: { endpoint: 'http://a:1', headers: { X: } } }";
+  t.ok(load(t, [headers]), "where keys are free, it says nothing");
+});
+
 t.test("a problem is placed in the file whose value counts", async (t) => {
   t.same(problems(t, ["storage: { max_size: 1GiB }", "\nstorage:\n  max_size: lots\n"]), [
     '1.yaml:3:13: storage.max_size: expected a size of at least 1MiB, such as 64MiB, 1.5GiB or a number of bytes, got "lots"',
@@ -318,6 +328,13 @@ t.test("what is allowed and yet risky is said", async (t) => {
   );
   t.match(risks[0], /^receivers\.otlp\.protocols\.http has no tls/);
   t.match(risks[1], /^processors\.seal\.origin is still meshproof\.local\/dev/);
+  const origin = (name: string): number =>
+    findRisks(
+      load(t, [
+        `${http("endpoint: 0.0.0.0:1")}\nextensions: { tokens: { file: tokens } }\nprocessors: { seal: { origin: ${name} } }`,
+      ]),
+    ).length;
+  t.same([origin("meshproof.local/kubernetes"), origin("logs.example/shop")], [2, 1]);
 });
 
 t.test("options that contradict each other are found", async (t) => {

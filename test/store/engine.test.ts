@@ -661,3 +661,11 @@ t.test("a server that does not start says why", { skip }, async (t) => {
   if (failure instanceof EmbeddedEngine) await failure.stop();
   t.match(failure, { code: "ENGINE_FAILED", message: /ended while it started\n[^]*broken\.xml/ });
 });
+
+t.test("a server that is started behind others stays behind them", { skip }, async (t) => {
+  // The last test of this process, which may not be let to the front again.
+  os.setPriority(10);
+  const engine = await EmbeddedEngine.start(optionsUnder(t.testdir()));
+  t.teardown(() => engine.stop());
+  t.equal(os.getPriority(engine.pid!), 10);
+});

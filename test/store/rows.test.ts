@@ -1,5 +1,6 @@
 import assert from "node:assert";
 import { createHash, randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
 import { KINDS } from "../../src/core/kinds.ts";
 import { silentLogger } from "../../src/core/logger.ts";
@@ -544,3 +545,30 @@ function hexAt(hashes: Uint8Array, i: number): string {
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
+
+t.test(
+  "a store that does not answer holds up the end of a recorder for a moment only",
+  async (t) => {
+    const asked: number[] = [];
+    const client = {
+      command: (_: string, parameters: { size: number }, { signal }: { signal: AbortSignal }) =>
+        new Promise((_resolve, reject) => {
+          asked.push(parameters.size);
+          signal.addEventListener("abort", () => reject(new Error("too late")));
+        }),
+    } as unknown as StoreClient;
+    const recorder = new CheckpointRecorder({
+      client,
+      logId: LOG_ID,
+      logger: silentLogger,
+      intervalMs: 0,
+      closeMs: 50,
+    });
+    const checkpoint = { root: Buffer.alloc(32), note: "note" };
+    recorder.record({ ...checkpoint, size: 1 });
+    await sleep(20);
+    recorder.record({ ...checkpoint, size: 2 });
+    await recorder.close();
+    t.same(asked, [1, 2], "one under way, and the last one");
+  },
+);

@@ -15,6 +15,7 @@ export interface FileMount {
 }
 export interface Service {
   readonly image: string;
+  readonly pull_policy?: string;
   readonly build?: { context: string; dockerfile: string; target: string };
   readonly user?: string;
   readonly entrypoint?: string[];
@@ -29,7 +30,7 @@ export interface Service {
   readonly ports?: string[];
   readonly networks?: string[];
   readonly network_mode?: string;
-  readonly depends_on?: Record<string, { condition: string }>;
+  readonly depends_on?: Record<string, { condition: string; restart?: boolean }>;
   readonly healthcheck?: { test?: string[]; disable?: boolean };
   readonly read_only?: boolean;
   readonly cap_drop?: string[];

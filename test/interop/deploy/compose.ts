@@ -52,6 +52,7 @@ const TRAFFIC = `SELECT toUInt32(count()) AS records, toUInt32(uniqExact(ProxyId
 const STARTED = [
   "clickhouse",
   "meshproof",
+  "mesh",
   "collector",
   "envoy-server",
   "envoy-client",
@@ -181,7 +182,7 @@ export async function checkCompose(
     async () => {
       const calls = await running.get("shop")!.stop();
       assert.equal(calls, 0, running.get("shop")!.output.slice(-500));
-      for (const name of ["envoy-client", "envoy-server", "collector"])
+      for (const name of ["envoy-client", "envoy-server", "collector", "mesh"])
         assert.equal(
           await running.get(name)!.stop(),
           0,

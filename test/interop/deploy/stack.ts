@@ -26,7 +26,7 @@ export async function makeSecrets({ children, directory }: LaneContext): Promise
   return join(place, "secrets");
 }
 
-/** An empty directory that belongs to a user, as a volume does in which an image's directory was copied. */
+/** A directory that belongs to a user, as a volume does in which an image's directory was copied. The same one for the same name. */
 export function makeVolume(
   { directory }: LaneContext,
   name: string,
@@ -34,7 +34,7 @@ export function makeVolume(
   mode = 0o700,
 ): string {
   const place = join(directory, `volume-${name}`);
-  mkdirSync(place);
+  mkdirSync(place, { recursive: true });
   chownSync(place, uid, uid);
   chmodSync(place, mode);
   return place;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ChildResult } from "../child.ts";
 import { GoModules } from "../go.ts";
@@ -93,6 +93,33 @@ export async function checkFiles(context: LaneContext, tools: DeployCheck): Prom
         counts.push(`with TLS ${(await objectsOf(tools, join(copy, `${name}-tls`))).length}`);
       }
       return counts.join(", ");
+    },
+  );
+  await context.check(
+    "so are the namespace, and the kustomization of docs/deployment.md on top of `embedded`",
+    async () => {
+      const copy = join(context.directory, "of-ones-own");
+      cpSync(join(ROOT, MANIFESTS), join(copy, MANIFESTS), { recursive: true });
+      const place = (name: string, text: string): string => {
+        mkdirSync(join(copy, name), { recursive: true });
+        writeFileSync(join(copy, name, "kustomization.yaml"), text);
+        return join(copy, name);
+      };
+      const alone = await objectsOf(tools, place(MANIFESTS, "resources: [namespace.yaml]\n"));
+      assert.deepEqual(
+        alone.map(({ kind }) => kind),
+        ["Namespace"],
+      );
+      const guide = readFileSync(join(ROOT, "docs/deployment.md"), "utf8");
+      const [, text] = /```yaml\n(apiVersion: kustomize[^]*?)```/.exec(guide)!;
+      const mine = place("mine", text!.replaceAll(/^# (?=patches:| )/gm, ""));
+      const shipped = readFileSync(join(ROOT, MANIFESTS, "base/meshproof.yaml"), "utf8");
+      const changed = shipped.replace("meshproof.local/kubernetes", "logs.example/mine");
+      writeFileSync(join(mine, "meshproof.yaml"), changed);
+      const objects = await objectsOf(tools, mine);
+      assert.ok(objects.some(({ data }) => data?.["meshproof.yaml"] === changed));
+      assert.match(JSON.stringify(objects), /"storageClassName":"fast"/);
+      assert.ok(!objects.some(({ kind }) => kind === "Namespace"), "it is deleted with the rest");
     },
   );
   await context.check("each of these tells a mistake", async () => {
