@@ -31,8 +31,13 @@ export interface Seen {
   readonly status: number;
   readonly received: number;
   readonly sent: number;
-  /** The client's own port. */
-  readonly port: number;
+  /** The ports of the connection, by `connectionOf`. */
+  readonly connection: string;
+}
+
+/** A connection over loopback: a client's port alone is not enough, since it may be in use towards several ports at a time. */
+export function connectionOf(clientPort: unknown, serverPort: unknown): string {
+  return `${clientPort} to ${serverPort}`;
 }
 
 /** Ways to the service: through the client's proxy as applications go, or past it. */
@@ -55,7 +60,7 @@ export class Client {
       path: request.path,
       headers: { host: AUTHORITY, ...headersOf(request) },
     });
-    return exchange(outgoing, request, giveUpAfterMs);
+    return exchange(outgoing, this.#outbound, request, giveUpAfterMs);
   }
 
   /** HTTP/1.1 by mutual TLS straight to the server's proxy, under another workload's certificate. */
@@ -67,7 +72,7 @@ export class Client {
       path: request.path,
       headers: { host: AUTHORITY, ...headersOf(request) },
     });
-    const seen = await exchange(outgoing, request, 0);
+    const seen = await exchange(outgoing, port, request, 0);
     socket.destroy();
     return seen;
   }
@@ -89,8 +94,8 @@ export class Client {
     let received = 0;
     stream.once("response", (headers) => (status = Number(headers[":status"])));
     for await (const part of stream) received += (part as Buffer).length;
-    const port = this.#grpc.socket!.localPort!;
-    return { from, to: Date.now(), status, received, sent: GRPC_MESSAGE.length, port };
+    const connection = connectionOf(this.#grpc.socket!.localPort, this.#outbound);
+    return { from, to: Date.now(), status, received, sent: GRPC_MESSAGE.length, connection };
   }
 
   close(): void {
@@ -104,7 +109,7 @@ export async function tcp(port: number, size: number): Promise<Seen> {
   const from = Date.now();
   const socket = connect(port, "127.0.0.1");
   await once(socket, "connect");
-  return echo(socket, from, size);
+  return echo(socket, port, from, size);
 }
 
 /** The same by mutual TLS. */
@@ -115,7 +120,7 @@ export async function tcpDirect(
   size: number,
 ): Promise<Seen> {
   const from = Date.now();
-  return echo(await handshake(port, tls, workload), from, size);
+  return echo(await handshake(port, tls, workload), port, from, size);
 }
 
 /** A TLS connection without a certificate: refused. */
@@ -128,7 +133,7 @@ export async function withoutCertificate(port: number, tls: string): Promise<See
     ca: pem(tls, "ca"),
     checkServerIdentity: () => undefined,
   });
-  return ended(socket, from, 0);
+  return ended(socket, port, from, 0);
 }
 
 /** Bytes that are neither TLS nor HTTP. */
@@ -137,25 +142,27 @@ export async function speakPlainText(port: number): Promise<Seen> {
   const socket = connect(port, "127.0.0.1");
   await once(socket, "connect");
   socket.write("GOOD DAY TO YOU\r\n\r\n");
-  return ended(socket, from, 0);
+  return ended(socket, port, from, 0);
 }
 
-function echo(socket: Socket, from: number, size: number): Promise<Seen> {
+function echo(socket: Socket, port: number, from: number, size: number): Promise<Seen> {
   socket.end(Buffer.alloc(size, "x"));
-  return ended(socket, from, size);
+  return ended(socket, port, from, size);
 }
 
-async function ended(socket: Socket, from: number, sent: number): Promise<Seen> {
+/** What comes over a connection to `port` until it is closed. */
+async function ended(socket: Socket, port: number, from: number, sent: number): Promise<Seen> {
   let received = 0;
-  let port = socket.localPort ?? 0;
-  socket.on("connect", () => (port = socket.localPort!));
+  let { localPort } = socket;
+  socket.on("connect", () => ({ localPort } = socket));
   socket.on("data", (part: Buffer) => (received += part.length));
   // What refuses a connection resets it, as often as not.
   const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   socket.on("error", () => undefined);
   socket.setTimeout(CALL_TIME_LIMIT_MS, () => socket.destroy());
   await closed;
-  return { from, to: Date.now(), status: 0, received, sent, port };
+  const connection = connectionOf(localPort, port);
+  return { from, to: Date.now(), status: 0, received, sent, connection };
 }
 
 async function handshake(port: number, tls: string, workload: string): Promise<TLSSocket> {
@@ -182,13 +189,14 @@ function headersOf({ id, headers }: Request): Record<string, string> {
 
 async function exchange(
   outgoing: ClientRequest,
+  port: number,
   { body }: Request,
   giveUpAfterMs: number,
 ): Promise<Seen> {
   const from = Date.now();
-  let port = 0;
+  let connection = "";
   outgoing.once("socket", (socket) => {
-    const note = (): void => void (port = socket.localPort!);
+    const note = (): void => void (connection = connectionOf(socket.localPort, port));
     if (socket.connecting) socket.once("connect", note);
     else note();
   });
@@ -198,10 +206,10 @@ async function exchange(
     outgoing.on("error", () => undefined);
     await setTimeout(giveUpAfterMs);
     outgoing.destroy();
-    return { from, to: Date.now(), status: 0, received: 0, sent: body, port };
+    return { from, to: Date.now(), status: 0, received: 0, sent: body, connection };
   }
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   let received = 0;
   for await (const part of response) received += (part as Buffer).length;
-  return { from, to: Date.now(), status: response.statusCode!, received, sent: body, port };
+  return { from, to: Date.now(), status: response.statusCode!, received, sent: body, connection };
 }

@@ -1,4 +1,5 @@
 import type { Call } from "./calls.ts";
+import { connectionOf } from "./client.ts";
 import type { Columns } from "./expected.ts";
 
 /** An access record as ClickHouse has it, with the links to spans that were made for it. */
@@ -47,7 +48,7 @@ export function compare(calls: readonly Call[], rows: readonly Row[]): Compariso
 
 class Comparer {
   readonly #byRequest: ReadonlyMap<string, readonly Row[]>;
-  readonly #byPort: ReadonlyMap<string, readonly Row[]>;
+  readonly #byConnection: ReadonlyMap<string, readonly Row[]>;
   readonly #left: Set<Row>;
   readonly #kinds = new Map<string, number>();
   readonly #differences: string[] = [];
@@ -60,9 +61,9 @@ class Comparer {
     this.#records = rows.length;
     this.#left = new Set(rows);
     this.#byRequest = Map.groupBy(rows, (row) => withoutReason(String(row["RequestId"])));
-    this.#byPort = Map.groupBy(
+    this.#byConnection = Map.groupBy(
       rows.filter((row) => row["RequestId"] === ""),
-      (row) => `${row["ServiceName"]}:${row["PeerPort"]}`,
+      (row) => `${row["ServiceName"]}: ${connectionOf(row["PeerPort"], row["LocalPort"])}`,
     );
   }
 
@@ -121,12 +122,14 @@ class Comparer {
   /** The records of a call, in the order of their starts: by its request ID, else by the ports of its connections. */
   #rowsOf({ id, kind, seen }: Call): readonly Row[] {
     if (kind.path !== "") return this.#byRequest.get(withoutReason(id)) ?? [];
-    const of = (service: string, port: number | string): readonly Row[] =>
-      this.#byPort.get(`${service}:${port}`) ?? [];
-    const outbound = of("frontend", seen.port);
-    if (kind.outbound.length === 0) return of("orders", seen.port);
-    // The client's proxy says from which port it went on.
-    const onwards = outbound.flatMap((row) => of("orders", row.UpstreamLocal.split(":")[1] ?? ""));
+    const of = (service: string, connection: string): readonly Row[] =>
+      this.#byConnection.get(`${service}: ${connection}`) ?? [];
+    const outbound = of("frontend", seen.connection);
+    if (kind.outbound.length === 0) return of("orders", seen.connection);
+    // The client's proxy says from which port it went on, and to which.
+    const onwards = outbound.flatMap((row) =>
+      of("orders", connectionOf(portOf(row.UpstreamLocal), portOf(row["UpstreamAddress"]))),
+    );
     return kind.inbound.length === 0 ? outbound : [...outbound, ...onwards];
   }
 
@@ -180,6 +183,10 @@ class Comparer {
   #differ({ kind, id }: Call, what: string): void {
     this.#differences.push(`${kind.name} (${id}): ${what}`);
   }
+}
+
+function portOf(address: unknown): string {
+  return String(address).split(":")[1] ?? "";
 }
 
 /** Envoy writes into one digit of a UUID why the request is traced. Source: Envoy, extensions/request_id/uuid/v3/uuid.proto. */
