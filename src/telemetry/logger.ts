@@ -27,7 +27,7 @@ const PIPE_WAIT_MS = 10;
  * The log at a file descriptor, written synchronously. One that cannot be written to, because it lies on the disk that is full, ends nothing:
  * lines wait for the next one, MAX_WAITING_BYTES of them at most.
  */
-export function openLog(fd: number): { write(line: string): void } {
+export function openLog(fd: number): { write(line: string): unknown } {
   let waiting = Buffer.alloc(0);
   return {
     write(line) {

@@ -2,6 +2,7 @@ import { readdirSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { nowNanos } from "../../src/core/time.ts";
 import { createSenders } from "../../src/demo/exporters.ts";
 import { Random } from "../../src/demo/random.ts";
@@ -9,7 +10,7 @@ import { planShop } from "../../src/demo/shop.ts";
 import { TABLES } from "../../src/records/columns.ts";
 import { ServerProcess } from "../support/server-process.ts";
 import { thousands } from "./decode.bench.ts";
-import { useOf, waitForRows } from "./load.ts";
+import { useOf } from "./load.ts";
 import { printTable } from "./measure.ts";
 
 /**
@@ -24,6 +25,8 @@ const INTERVAL_NS = 1_000_000n;
 const BATCH = 512;
 /** What a table holds beside the rows: the times of traces belong to spans. */
 const BESIDE: Readonly<Record<string, string>> = { otel_traces: "otel_traces_trace_id_ts" };
+/** Links come within a second, rows within half of one. */
+const SETTLE_MS = 3_000;
 const KINDS = ["access", "span", "log", "link"] as const;
 
 /** Bytes of all files below a directory. */
@@ -67,6 +70,16 @@ async function rowCount(server: ServerProcess): Promise<number> {
   return Number(row!.n);
 }
 
+/** Waits until nothing new is stored any more, links and findings included; resolves with the rows there are. */
+async function settledCount(server: ServerProcess): Promise<number> {
+  for (let before = -1; ;) {
+    const rows = await rowCount(server);
+    if (rows === before) return rows;
+    before = rows;
+    await setTimeout(SETTLE_MS);
+  }
+}
+
 /** Rows of a table, their bytes as they are sealed and journalled, and the bytes of its parts. */
 async function tableSize(
   server: ServerProcess,
@@ -89,20 +102,18 @@ export async function benchSize(): Promise<void> {
   try {
     const before = { own: useOf(server.pid).cpuUs, store: useOf(server.enginePid).cpuUs };
     let sent = await playOnce(server, 1);
-    await waitForRows(() => rowCount(server), sent);
+    const journalled = await settledCount(server);
     // One segment, from its beginning on: later ones are written over.
     const journal = bytesIn(join(server.dataDirectory, "journal"), ".frames");
-    const journalled = await rowCount(server);
     let rowBytes = 0;
     for (const table of ALL) rowBytes += (await tableSize(server, table)).rowBytes;
     const frame = (journal - rowBytes) / journalled;
     for (let seed = 2; seed <= PLAYS; seed++) sent += await playOnce(server, seed);
-    await waitForRows(() => rowCount(server), sent);
+    const total = await settledCount(server);
     const after = { own: useOf(server.pid).cpuUs, store: useOf(server.enginePid).cpuUs };
 
     for (const table of [...ALL, ...Object.values(BESIDE)])
       await server.query(`OPTIMIZE TABLE ${table} FINAL`, "admin");
-    const total = await rowCount(server);
     const log = bytesIn(join(server.dataDirectory, "log")) / total;
     const lines: string[][] = [];
     for (const kind of KINDS) {
