@@ -140,7 +140,7 @@ t.test(
           if (said.length < 2 || !message!.includes(" ") || NOT_OURS.test(message!)) continue;
           messages++;
           const found = said.filter((three) => known.has(three)).length;
-          t.ok(found * 3 >= said.length, `${document}: ${message}: ${found} of ${said.length}`);
+          t.ok(found * 3 >= said.length * 2, `${document}: ${message}: ${found} of ${said.length}`);
         }
       }
     }
@@ -150,7 +150,9 @@ t.test(
 
 /** Each three words of a text that follow one another, without numbers and what is filled in. */
 function triples(text: string): Set<string> {
-  const words = text.match(/[A-Za-z][A-Za-z'-]*|…/g) ?? [];
+  const words = (text.match(/"[^" ]*"|[A-Za-z][A-Za-z'-]*|\d+|…/g) ?? []).map((word) =>
+    /^["\d]/.test(word) ? "…" : word,
+  );
   return new Set(
     words
       .slice(2)
@@ -165,7 +167,7 @@ t.test("error codes that documents name in brackets exist", async (t) => {
     const text = readFileSync(join(ROOT, document), "utf8");
     const codes = [...text.matchAll(/\(`([A-Z]+_[A-Z_]+)`\)/g)];
     named += codes.length;
-    for (const [, code] of codes) t.ok(code! in ERRORS, `${document}: ${code}`);
+    for (const [, code] of codes) t.ok(Object.hasOwn(ERRORS, code!), `${document}: ${code}`);
   }
   t.ok(named > 8, `${named} codes`);
 });
