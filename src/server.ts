@@ -32,6 +32,7 @@ import { startRetention } from "./retention/start.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { compareStored, openSealer } from "./sealing.ts";
 import { CheckpointRecorder } from "./store/checkpoints.ts";
+import { guardClient } from "./store/guarded-client.ts";
 import { Quarantine } from "./store/quarantine.ts";
 import { createRowStore } from "./store/row-store.ts";
 import { StoredMark } from "./store/stored-mark.ts";
@@ -161,15 +162,19 @@ async function build(
   const tables = prepareTables(store, clickhouse, logger, stopping.signal);
   if (store.engine === null)
     tables.catch((error: unknown) => stopping.signal.aborted || fail(error));
-  await compareStored({
+  const mayWrite = await compareStored({
     sealer,
     client: writerClient,
     origin: seal.origin,
     tables,
     isRemote: store.engine === null,
     logger,
+    signal: stopping.signal,
     onConflict: fail,
   });
+  const guardedClient = guardClient(writerClient, () =>
+    mayWrite() ? null : "the store has not said yet which checkpoints it holds",
+  );
 
   const deduplication =
     http.deduplication.window === 0
@@ -206,7 +211,7 @@ async function build(
   const totals = new RunningTotals(journal.durableIndex);
 
   // What goes into the store.
-  recorder = new CheckpointRecorder({ client: writerClient, logId, logger });
+  recorder = new CheckpointRecorder({ client: guardedClient, logId, logger });
   closers.push(() => recorder.close());
   const ledger = new FindingLedger();
   const quarantine = await Quarantine.open(join(directory, "quarantine.jsonl"), logId);
@@ -220,7 +225,7 @@ async function build(
   });
   const writer = new StoreWriter({
     store: createRowStore({
-      client: writerClient,
+      client: guardedClient,
       logId,
       database: clickhouse.database,
       ...(clickhouse.cluster === "" ? {} : { cluster: clickhouse.cluster }),

@@ -116,3 +116,84 @@ t.test("every attack of the threat model is shown by tests that exist", async (t
   for (const row of found.split("\n").filter((line) => /^\| (?!---|attack )/.test(line)))
     t.match(row, /`[a-z-]+` "[^"]+"/, `a test for: ${row.slice(0, 80)}`);
 });
+
+/** Quoted too: commands, and words of the operating system. */
+const NOT_OURS = /^(?:E[A-Z]+: |(?:meshproof|systemctl|chown|SELECT|BACKUP|clickhouse-backup) )/;
+/** Pages that quote what the program says. */
+const QUOTING = ["docs/troubleshooting.md", "docs/backup.md"];
+
+t.test(
+  "messages that documents quote are those of the program, as source or tests have them",
+  async (t) => {
+    // Parts of one message that stand in several literals belong together; what is filled in is not in it.
+    const source = `${textOf("src")}\n${textOf("test")}`
+      .replaceAll(/["`] \+\s+["`]/g, "")
+      .replaceAll(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, " … ");
+    const known = new Set<string>();
+    for (const line of source.split("\n")) for (const three of triples(line)) known.add(three);
+    let messages = 0;
+    for (const document of QUOTING) {
+      const rows = readFileSync(join(ROOT, document), "utf8").split("\n");
+      for (const row of rows.filter((line) => line.startsWith("| "))) {
+        for (const [, message] of row.matchAll(/(?<!`)`([^`]+)`/g)) {
+          const said = [...triples(message!)];
+          if (said.length < 2 || !message!.includes(" ") || NOT_OURS.test(message!)) continue;
+          messages++;
+          const found = said.filter((three) => known.has(three)).length;
+          t.ok(found * 3 >= said.length * 2, `${document}: ${message}: ${found} of ${said.length}`);
+        }
+      }
+    }
+    t.ok(messages > 40, `${messages} messages`);
+  },
+);
+
+/** Each three words of a text that follow one another, without numbers and what is filled in. */
+function triples(text: string): Set<string> {
+  const words = (text.match(/"[^" ]*"|[A-Za-z][A-Za-z'-]*|\d+|…/g) ?? []).map((word) =>
+    /^["\d]/.test(word) ? "…" : word,
+  );
+  return new Set(
+    words
+      .slice(2)
+      .map((word, i) => `${words[i]} ${words[i + 1]} ${word}`)
+      .filter((three) => !three.includes("…")),
+  );
+}
+
+t.test("error codes that documents name in brackets exist", async (t) => {
+  let named = 0;
+  for (const document of QUOTING) {
+    const text = readFileSync(join(ROOT, document), "utf8");
+    const codes = [...text.matchAll(/\(`([A-Z]+_[A-Z_]+)`\)/g)];
+    named += codes.length;
+    for (const [, code] of codes) t.ok(Object.hasOwn(ERRORS, code!), `${document}: ${code}`);
+  }
+  t.ok(named > 8, `${named} codes`);
+});
+
+t.test("documents link to headings that exist", async (t) => {
+  const anchorsOf = (path: string): Set<string> => {
+    const text = readFileSync(path, "utf8").replaceAll(/^```.*?^```/gms, "");
+    const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+      heading!
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+        .replaceAll(/\s/g, "-"),
+    );
+    return new Set([...headings, ...[...text.matchAll(/<a id="([^"]+)"/g)].map(([, id]) => id!)]);
+  };
+  for (const document of [
+    "README.md",
+    ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".md"))
+      .map((file) => `docs/${file}`),
+  ]) {
+    const text = readFileSync(join(ROOT, document), "utf8");
+    for (const [, target, anchor] of text.matchAll(/\]\((?!https?:)([^)#]*\.md)?#([^)]+)\)/g)) {
+      const path =
+        target === undefined ? join(ROOT, document) : resolve(ROOT, document, "..", target);
+      t.ok(anchorsOf(path).has(anchor!), `${document} links to ${target ?? ""}#${anchor}`);
+    }
+  }
+});

@@ -10,6 +10,7 @@ import { placedRows } from "../src/records/row-json.ts";
 import type { Sealer } from "../src/seal/sealer.ts";
 import { compareStored } from "../src/sealing.ts";
 import type { StoreClient } from "../src/store/client.ts";
+import { guardClient } from "../src/store/guarded-client.ts";
 import { WitnessFindings } from "../src/witness-findings.ts";
 
 /** What joins the log with journal, store and findings. A whole server does it in server-seal.test.ts; here is what that cannot time. */
@@ -68,6 +69,9 @@ t.test("a new key is named in the journal once, however often a start is cut off
 });
 
 const conflict = new MeshproofError("LOG_INCONSISTENT", "rolled back");
+const refusal = new MeshproofError("STORE_FAILED", "no grant", {
+  cause: { code: "497", type: "ACCESS_DENIED" },
+});
 
 /** `compareStored` with a store that gives these notes, and a log that contradicts those that say so. */
 function compare(
@@ -75,21 +79,26 @@ function compare(
   tables: Promise<void>,
   isRemote: boolean,
   isNew = false,
+  signedSize = 5,
 ) {
+  const asked: unknown[] = [];
   let stand = false;
   const late: unknown[] = [];
   const said: string[] = [];
   const compared: string[] = [];
+  const stopping = new AbortController();
   const done = compareStored({
     sealer: {
+      signedSize,
       async compare({ note }: { note: string }) {
         compared.push(note);
         if (note === "bad") throw conflict;
-        return true;
+        return note !== "foreign";
       },
     } as unknown as Sealer,
     client: {
       async query() {
+        asked.push(notes);
         if (notes instanceof Error) throw notes;
         // Of a new database, or a store that is away: there is nothing to read before its tables stand.
         if (isNew && !stand) throw new Error("no such table");
@@ -100,10 +109,12 @@ function compare(
     tables: tables.then(() => void (stand = true)),
     isRemote,
     waitMs: 20,
+    retryMs: 1,
+    signal: stopping.signal,
     logger: { ...silentLogger, warn: (_, text) => said.push(text) },
     onConflict: (error) => late.push(error),
   });
-  return { done, late, said, compared };
+  return { done, late, said, compared, asked, stop: () => stopping.abort() };
 }
 
 t.test("what the store shows ends the start", async (t) => {
@@ -113,8 +124,8 @@ t.test("what the store shows ends the start", async (t) => {
     await done;
     t.same(compared, ["good", "fine"]);
     t.same(said, []);
-    const unreadable = compare(new Error("no grant"), Promise.resolve(), isRemote);
-    await unreadable.done;
+    const unreadable = compare(refusal, Promise.resolve(), isRemote);
+    t.equal((await unreadable.done)(), true);
     t.match(unreadable.said, [/cannot be read/]);
   }
 });
@@ -130,13 +141,16 @@ t.test("what the store shows is compared before its tables are brought up to dat
 
 t.test("a remote store that answers late is compared then, and holds up no start", async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const { done, late, said } = compare(["bad"], promise, true, true);
-  await done;
-  t.match(said, [/is not seen before it answers/]);
-  t.same(late, []);
+  const [bad, good] = ["bad", "good"].map((note) => compare([note], promise, true, true));
+  const mayWrite = await Promise.all([bad!.done, good!.done]);
+  t.match(bad!.said, [/is not seen before it answers/]);
+  t.same(bad!.late, []);
+  const allowed = (): boolean[] => mayWrite.map((may) => may());
+  t.same(allowed(), [false, false], "nothing is written to a store that did not answer");
   resolve();
   await new Promise((turn) => setImmediate(turn));
-  t.same(late, [conflict]);
+  t.same(bad!.late, [conflict]);
+  t.same(allowed(), [false, true]);
   const down = compare(["bad"], Promise.reject(new Error("no store")), true, true);
   await down.done;
   t.same(down.late, []);
@@ -146,6 +160,59 @@ t.test("a remote store that answers late is compared then, and holds up no start
     /old tables/,
     "the embedded store has to take the tables, whatever it says of checkpoints",
   );
+});
+
+t.test("a remote store whose tables others make is asked until it answers", async (t) => {
+  const away = new MeshproofError("STORE_FAILED", "ECONNREFUSED", { cause: new Error("errno") });
+  const { done, said, asked, stop } = compare(away, Promise.resolve(), true);
+  const mayWrite = await done;
+  t.match(said, [/is not seen before it answers/]);
+  t.ok(asked.length > 2, `asked ${asked.length} times`);
+  t.equal(mayWrite(), false);
+  stop();
+});
+
+t.test("a new log under the name of another is refused, an old one warned", async (t) => {
+  for (const isRemote of [false, true]) {
+    await t.rejects(compare(["foreign"], Promise.resolve(), isRemote, false, 0).done, {
+      code: "LOG_INCONSISTENT",
+      message: /checkpoints of log that another key signed/,
+    });
+    const { done, said } = compare(["good", "foreign"], Promise.resolve(), isRemote);
+    t.equal((await done)(), true);
+    t.match(said, [/no two logs may bear one name/]);
+  }
+});
+
+t.test("a guarded client fails like a store that is away, and can be closed", async (t) => {
+  const calls: string[] = [];
+  const client = new Proxy({} as StoreClient, {
+    get: (_, name: string) =>
+      name === "streamBytes"
+        ? async function* () {
+            calls.push(name);
+            yield new Uint8Array(1);
+          }
+        : async () => calls.push(name),
+  });
+  let reason: string | null = "not yet";
+  const guarded = guardClient(client, () => reason);
+  const drain = async (): Promise<void> => {
+    for await (const part of guarded.streamBytes("")) calls.push(`${part.length} bytes`);
+  };
+  const uses: (() => Promise<unknown>)[] = [
+    () => guarded.insertRows("", [], [], { token: "" }),
+    () => guarded.query(""),
+    () => guarded.command(""),
+    drain,
+  ];
+  for (const use of uses) await t.rejects(use(), { code: "STORE_FAILED", message: "not yet" });
+  await guarded.ping();
+  await guarded.close();
+  t.same(calls, ["ping", "close"]);
+  reason = null;
+  for (const use of uses) await use();
+  t.same(calls.slice(2), ["insertRows", "query", "command", "streamBytes", "1 bytes"]);
 });
 
 const rowsOf = (sections: readonly RowSection[]): Record<string, unknown>[] =>

@@ -112,6 +112,7 @@ storage: ${others}
   const directory = temporaryDirectory(t);
   const data = join(directory, "data");
   const copy = join(directory, "copy");
+  const newer = join(directory, "newer");
   let sent = 0;
 
   await t.test(
@@ -158,6 +159,7 @@ storage: ${others}
     "its table checkpoints shows that the whole data directory is an older copy",
     async (t) => {
       await grow(t);
+      cpSync(data, newer, { recursive: true });
       replaceWith(directory, copy);
       const state = readFileSync(join(data, "state/checkpoint.json"));
       const said = await refusedStart(directory, configOf());
@@ -167,16 +169,31 @@ storage: ${others}
     },
   );
 
-  await t.test("also when it answers long after the start, which ends the server", async (t) => {
-    proxy.cut();
-    const server = await ServerProcess.start(directory, configOf());
-    t.teardown(() => server.kill());
-    t.match(server.output, /is not seen before it answers/);
-    proxy.mend();
-    t.equal(await server.ended(), 3);
-    t.match(server.output, /the table checkpoints has a checkpoint of \d+ records/);
-    t.match(server.output, /the server cannot go on/);
-  });
+  await t.test(
+    "also when it answers long after the start, which ends the server and leaves nothing in the store",
+    async (t) => {
+      replaceWith(directory, newer);
+      const before = await countRows();
+      replaceWith(directory, copy);
+      proxy.cut();
+      const server = await ServerProcess.start(directory, configOf());
+      t.teardown(() => server.kill());
+      t.match(server.output, /is not seen before it answers/);
+      for (let i = 0; i < 2; i++) await seal(t, server, 20_000 + i);
+      proxy.mend();
+      t.equal(await server.ended(), 3);
+      t.match(server.output, /the table checkpoints has a checkpoint of \d+ records/);
+      t.match(server.output, /the server cannot go on/);
+      t.same(await countRows(), before, "no row of the second history");
+      replaceWith(directory, newer);
+      await grow(t);
+      t.match(
+        await runVerifyBoth(directory),
+        { code: 0, report: { integrity: "ok", faults: [] } },
+        "the newest copy goes on",
+      );
+    },
+  );
 
   await t.test("and that the log was forked", async (t) => {
     replaceWith(directory, copy);
@@ -191,6 +208,27 @@ storage: ${others}
       /the table checkpoints has a checkpoint of (\d+) records .*the first \1 records in .* are another tree/,
     );
   });
+
+  await t.test(
+    "a lost data directory begins no second log under the name of the first",
+    async (t) => {
+      rmSync(data, { recursive: true });
+      t.match(
+        await refusedStart(directory, configOf()),
+        /has checkpoints of meshproof.local\/dev that another key signed: .*Restore its directory and key; or give the new log a name of its own/,
+      );
+      mkdirSync(join(data, "secrets"), { recursive: true });
+      cpSync(join(newer, "secrets/log-key.pem"), join(data, "secrets/log-key.pem"));
+      t.match(await refusedStart(directory, configOf()), /knows of 0: this directory is an older/);
+      rmSync(data, { recursive: true });
+      const named = configOf().replace("seal: {", "seal: { origin: meshproof.test/second,");
+      const server = await ServerProcess.start(directory, named);
+      t.teardown(() => server.kill());
+      await seal(t, server, sent++);
+      t.equal(await server.stop(), 0);
+      t.match(await runVerifyBoth(directory), { code: 0, report: { integrity: "ok", faults: [] } });
+    },
+  );
 });
 
 /** `verify` with both configuration files of a server. */

@@ -28,7 +28,7 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 /**
  * An error for people. A configuration's problems stand as they are, `file:line:column: …`, so that editors can follow them;
- * other errors of ours come with their code, and an error that is not ours with its stack, since it is a defect.
+ * other errors of ours come with their code, one of the operating system names the file, and any other comes with its stack, since it is a defect.
  */
 export function describeError(error: unknown): string {
   if (error instanceof MeshproofError) {
@@ -36,5 +36,11 @@ export function describeError(error: unknown): string {
       ? error.message
       : `meshproof: ${error.message} (${error.code})`;
   }
+  if (isSystemError(error)) return `meshproof: ${error.message}`;
   return `meshproof: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+}
+
+/** A file that may not be read, a disk without room: nothing that a stack would explain. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error && "path" in error;
 }

@@ -104,8 +104,11 @@ export async function readSegmentHeader(
   const length = await readFully(files, fd, header, 0);
   if (length < header.length)
     return `expected a segment header of ${header.length} bytes, got ${length} bytes`;
-  const isKnown = Object.values<number>(SEGMENT_VERSION).includes(header[MAGIC.length]!);
-  if (!header.subarray(0, MAGIC.length).equals(MAGIC) || !isKnown)
+  const version = header[MAGIC.length]!;
+  const isSegment = header.subarray(0, MAGIC.length).equals(MAGIC);
+  if (isSegment && version > SEGMENT_VERSION.withOriginals)
+    return `expected a journal segment of version 2 or 3, got one of version ${version}: a newer meshproof wrote it, go on with that one`;
+  if (!isSegment || !Object.values<number>(SEGMENT_VERSION).includes(version))
     return `expected a journal segment of version 2 or 3, got the bytes ${header.toString("hex", 0, 8)}`;
   if (header.readUInt32LE(28) !== crc32(header.subarray(0, 28)))
     return "the CRC of the segment header does not hold";

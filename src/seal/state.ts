@@ -62,6 +62,11 @@ export function parseState(text: string, path: string): SealState {
     prunedThrough,
     keys = [],
   } = (value ?? {}) as Record<string, unknown>;
+  if (typeof version === "number" && version > VERSION)
+    throw new MeshproofError(
+      "LOG_INCONSISTENT",
+      `${path}: expected a commit record of version ${VERSION}, got one of version ${version}: a newer meshproof wrote it, go on with that one`,
+    );
   if (
     version !== VERSION ||
     typeof checkpoint !== "string" ||

@@ -1,6 +1,7 @@
+import { writeSync } from "node:fs";
 import { stderr } from "node:process";
 import { styleText } from "node:util";
-import { destination, pino, stdSerializers } from "pino";
+import { pino, stdSerializers } from "pino";
 import type { Logger } from "../core/logger.ts";
 
 export interface LoggerOptions {
@@ -14,9 +15,40 @@ export interface LoggerOptions {
 /** Fields whose values are never written, at the top and one level down. Records' contents are not logged at all. */
 const SECRET_FIELDS = ["password", "token", "secret", "authorization", "cookie", "privateKey"];
 
+const STDERR_FD = 2;
+/** What waits to be written to a log that does not take it; further lines are dropped. */
+const MAX_WAITING_BYTES = 65_536;
+
+/** A pipe whose reader is slow gets so many times so long. */
+const PIPE_TRIES = 20;
+const PIPE_WAIT_MS = 10;
+
+/**
+ * The log at a file descriptor, written synchronously. One that cannot be written to, because it lies on the disk that is full, ends nothing:
+ * lines wait for the next one, MAX_WAITING_BYTES of them at most.
+ */
+export function openLog(fd: number): { write(line: string): unknown } {
+  let waiting = Buffer.alloc(0);
+  return {
+    write(line) {
+      const bytes = Buffer.from(line);
+      if (waiting.length + bytes.length <= MAX_WAITING_BYTES)
+        waiting = waiting.length === 0 ? bytes : Buffer.concat([waiting, bytes]);
+      for (let tries = 0; waiting.length > 0;) {
+        try {
+          waiting = waiting.subarray(writeSync(fd, waiting));
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || ++tries > PIPE_TRIES) return;
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_WAIT_MS);
+        }
+      }
+    },
+  };
+}
+
 /** The process's own log: one JSON object or one line for people an event. */
 export function createLogger(options: LoggerOptions): Logger {
-  const stream = options.stream ?? destination({ fd: 2, sync: true });
+  const stream = options.stream ?? openLog(STDERR_FD);
   const isTerminal = options.stream === undefined ? stderr.isTTY : options.stream.isTTY === true;
   const isConsole = options.encoding === "console" || (options.encoding === "auto" && isTerminal);
   return pino(

@@ -5,6 +5,7 @@ import { benchForward } from "./forward.bench.ts";
 import { benchJournal } from "./journal.bench.ts";
 import { benchPeer } from "./peer.bench.ts";
 import { benchProcess } from "./process.bench.ts";
+import { benchSize } from "./size.bench.ts";
 import { benchVerify } from "./verify.bench.ts";
 
 /** `npm run bench [name …]`: prints tables of medians. Absolute figures are the machine's; ratios within a table hold elsewhere too. */
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   journal: benchJournal,
   process: benchProcess,
   peer: benchPeer,
+  size: benchSize,
   verify: benchVerify,
 };
 

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import t from "tap";
+import { describeError } from "../../src/cli/exit.ts";
 import { main } from "../../src/cli/index.ts";
 import { Output, printable } from "../../src/cli/output.ts";
 import { parseTokens } from "../../src/core/tokens.ts";
@@ -25,6 +26,18 @@ async function run(...args: string[]): Promise<Run> {
   const code = await main(args, streams, {});
   return { code, out, err };
 }
+
+t.test(
+  "an error of the operating system names the file, a defect comes with its stack",
+  async (t) => {
+    const missing = await readFile("/nowhere/key").catch((error: unknown) => error);
+    t.equal(
+      describeError(missing),
+      "meshproof: ENOENT: no such file or directory, open '/nowhere/key'",
+    );
+    t.match(describeError(new TypeError("x is not a function")), /x is not a function\n +at /);
+  },
+);
 
 t.test("help says what there is, with examples and exit codes, and exits 0", async (t) => {
   const { code, out, err } = await run("--help");

@@ -180,6 +180,18 @@ t.test(
       damaged((after) => after.put(paths[1]!, Buffer.alloc(0))),
       corrupt(/expected a segment header of 32 bytes, got 0 bytes/),
     );
+    for (const [version, said] of [
+      [4, /got one of version 4: a newer meshproof wrote it/],
+      [1, /got the bytes 4d504a524e4c0001/],
+    ] as const)
+      await t.rejects(
+        damaged((after) => {
+          const bytes = Buffer.from(fileSystem.bytesOf(paths[1]!));
+          bytes[7] = version;
+          after.put(paths[1]!, bytes);
+        }),
+        corrupt(said),
+      );
     await t.rejects(
       damaged((after) =>
         after.put(

@@ -367,6 +367,12 @@ const DAMAGES: readonly Damage[] = [
     act: (directory) => writeFileSync(join(directory, "state/checkpoint.json"), '{"version":1}'),
   },
   {
+    what: "a commit record of a later version",
+    code: "LOG_INCONSISTENT",
+    message: /got one of version 2: a newer meshproof wrote it/,
+    act: (directory) => writeFileSync(join(directory, "state/checkpoint.json"), '{"version":2}'),
+  },
+  {
     what: "a commit record with another root",
     code: "LOG_INCONSISTENT",
     message: /valid signature/,

@@ -74,12 +74,10 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
     signal?.addEventListener("abort", abort);
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
-      if (existsSync(portsFile)) {
-        const ports = JSON.parse(readFileSync(portsFile, "utf8")) as ServerPorts;
-        if (ports.pid === child.pid) {
-          signal?.removeEventListener("abort", abort);
-          return new ServerProcess(directory, configFile, ports, child, () => output);
-        }
+      const ports = readPorts(portsFile);
+      if (ports !== null && ports.pid === child.pid) {
+        signal?.removeEventListener("abort", abort);
+        return new ServerProcess(directory, configFile, ports, child, () => output);
       }
       await setTimeout(20);
     }
@@ -173,4 +171,14 @@ service: { telemetry: { metrics: { address: "127.0.0.1:0" } } }
 
 function processNames(): string[] {
   return existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : [];
+}
+
+/** The ports in a file; null when there is none, as when the server that starts has just taken away what a killed one left. */
+function readPorts(file: string): ServerPorts | null {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as ServerPorts;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
 }

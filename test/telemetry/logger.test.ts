@@ -1,5 +1,8 @@
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { createRequire, syncBuiltinESMExports } from "node:module";
+import { join } from "node:path";
 import t from "tap";
-import { createLogger, type LoggerOptions } from "../../src/telemetry/logger.ts";
+import { createLogger, type LoggerOptions, openLog } from "../../src/telemetry/logger.ts";
 
 /** Lines that `log` writes with a logger of these options. */
 function written(
@@ -70,4 +73,38 @@ t.test("auto writes lines for people on a terminal only", async (t) => {
   t.throws(() => JSON.parse(written({ isTTY: true }, log)[0] as string));
   t.ok(JSON.parse(written({ isTTY: true, encoding: "json" }, log)[0] as string));
   t.ok(JSON.parse(written({ isTTY: false }, log)[0] as string));
+});
+
+t.test("a log on a disk that is full ends nothing, and goes on when there is room", async (t) => {
+  const fs = createRequire(import.meta.url)("node:fs") as typeof import("node:fs");
+  const file = join(t.testdir(), "log");
+  const fd = openSync(file, "w");
+  t.teardown(() => closeSync(fd));
+  const log = createLogger({ level: "info", encoding: "json", stream: openLog(fd) });
+  const real = fs.writeSync;
+  const write = (replaced: typeof real): void => {
+    fs.writeSync = replaced;
+    syncBuiltinESMExports();
+  };
+  t.teardown(() => write(real));
+  let busy = 3;
+  write(((to: number, bytes: Buffer) => {
+    if (to !== fd) return real(to, bytes);
+    if (busy-- > 0) throw Object.assign(new Error("EAGAIN"), { code: "EAGAIN" });
+    return real(to, bytes.subarray(0, 10));
+  }) as typeof real);
+  log.info({}, "a pipe whose reader is slow");
+  t.equal(readFileSync(file, "utf8").split("\n").length, 2, "is written whole");
+  write(((to: number, ...rest: [Buffer]) => {
+    if (to !== fd) return real(to, ...rest);
+    throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+  }) as typeof real);
+  for (let i = 0; i < 2_000; i++) log.info({ i, padding: "x".repeat(100) }, "no room");
+  t.equal(readFileSync(file, "utf8").split("\n").length, 2);
+  write(real);
+  for (let i = 0; i < 3; i++) log.info({}, "room again");
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+  t.match(JSON.parse(lines[1]!), { i: 0 }, "what waited comes first");
+  t.match(JSON.parse(lines.at(-1)!), { msg: "room again" });
+  t.ok(lines.length < 1_000, `${lines.length} lines: what waited was bounded`);
 });
