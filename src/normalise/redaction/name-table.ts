@@ -1,4 +1,5 @@
 import { CHAR, isDigit, lower } from "../ascii.ts";
+import { KeyVerdicts, UNKNOWN } from "./key-verdicts.ts";
 
 /** Where a name counts; an entry may have several. */
 export const RULE = {
@@ -44,6 +45,7 @@ export class NameTable {
   readonly #entries = new Map<number, Entry[]>();
   /** 1 for each hash that an entry has. */
   readonly #hashes = new Uint8Array(1 << HASH_BITS);
+  readonly #lately = new KeyVerdicts();
   #longest = 0;
   /** RULE of the name found last, and where it begins. */
   rules = 0;
@@ -66,6 +68,7 @@ export class NameTable {
   add(text: string, rule: number, number: number): void {
     const bytes = Buffer.from(text.toLowerCase().replaceAll(/[-_]/g, ""));
     if (bytes.length === 0) return;
+    this.#lately.clear();
     for (const c of bytes) if (this.#significant[c] === NO_NAME) this.#significant[c] = c;
     // A blank in a query is a plus.
     if (bytes.includes(CHAR.space)) this.#significant[CHAR.plus] = CHAR.space;
@@ -127,6 +130,14 @@ export class NameTable {
 
   /** Number of the name that makes the value of an attribute under the key [start, end) a secret, or -1. */
   findInKey(from: Uint8Array, start: number, end: number): number {
+    const known = this.#lately.find(from, start, end);
+    if (known !== UNKNOWN) return known;
+    const found = this.#lookAtKey(from, start, end);
+    this.#lately.keep(from, start, end, found);
+    return found;
+  }
+
+  #lookAtKey(from: Uint8Array, start: number, end: number): number {
     let last = end;
     while (last > start && this.#significant[from[last - 1]!] === NO_NAME) last--;
     const found = this.find(from, start, last, RULE.key | RULE.header);

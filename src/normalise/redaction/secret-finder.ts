@@ -1,4 +1,4 @@
-import { CHAR, isDigit, lower } from "../ascii.ts";
+import { CHAR, indexOf, isDigit, lower } from "../ascii.ts";
 import { CardNumber } from "./card-numbers.ts";
 import {
   endOfAwsKey,
@@ -366,8 +366,8 @@ export class SecretFinder extends FoundSecrets {
   /** In an authority the user needs no scheme in front. */
   #atAuthority(start: number): number {
     const { detect } = this.#rules;
-    const at = this.text.indexOf(0x40, start);
-    if (detect.userinfo < 0 || at <= start || at >= this.#end) return start;
+    const at = indexOf(this.text, CHAR.at, start, this.#end);
+    if (detect.userinfo < 0 || at <= start) return start;
     return this.#push(start, userinfoEnd(this.text, at, this.#end), detect.userinfo);
   }
 

@@ -3,6 +3,7 @@ import { TABLES } from "../../records/columns.ts";
 import { ShapeCache } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { ValueWriter } from "../../records/value-text.ts";
+import { CHAR, indexOf } from "../ascii.ts";
 import { columnsNamed, planOf, type RowPlan } from "./row-plan.ts";
 import { type RedactOptions, Rules } from "./rules.ts";
 import { RowWalk } from "./row-walk.ts";
@@ -26,7 +27,6 @@ const MAP_AND_TEXTS = Int32Array.of(
 const AUTHORITY = planFor(columnsNamed(TABLES.access, ["Authority"]));
 /** Keys whose values fill the column Authority, in which `user@host` needs no scheme in front. */
 const HOST_KEY = /authority|host/i;
-const AT = 0x40;
 /** Lengths, which stand in front of what is written. */
 const ROOM = 64;
 
@@ -107,8 +107,8 @@ export class ValueRedactor {
       walk.replace(row, []);
       this.#locate(attributes.count, texts.count);
     }
-    const at = from.indexOf(AT, start);
-    if (at >= 0 && at < end) this.#findAuthorities(from, attributes);
+    // Of the message alone: what stands behind it can be megabytes.
+    if (from.subarray(start, end).includes(CHAR.at)) this.#findAuthorities(from, attributes);
     return walk.hasFound || this.#hidden.size > 0 || this.#authorities.size > 0;
   }
 
@@ -190,8 +190,8 @@ export class ValueRedactor {
     for (let i = 0; i < count; i++) {
       const start = list.valueStart[i]!;
       const end = list.valueEnd[i]!;
-      const at = list.valueType[i] === VALUE_TYPES.string ? from.indexOf(AT, start) : -1;
-      if (at < 0 || at >= end) continue;
+      if (list.valueType[i] !== VALUE_TYPES.string || indexOf(from, CHAR.at, start, end) < 0)
+        continue;
       const key = Buffer.from(from.subarray(list.keyStart[i], list.keyEnd[i])).toString("latin1");
       if (!HOST_KEY.test(key)) continue;
       const row = this.#single;
