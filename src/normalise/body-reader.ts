@@ -107,16 +107,16 @@ export class BodyReader {
   }
 
   /**
-   * Makes attributes of a body that is JSON or a list of values, and of attributes that are lists. False when there is nothing of the kind.
+   * Makes attributes of a body that is JSON or a list of values, and of attributes that are lists. `held`: heldBy(view). False when there is nothing of the kind.
    * Throws: WireError when a list is not valid protobuf.
    */
-  expand(view: LogView): boolean {
+  expand(view: LogView, held = heldBy(view)): boolean {
     const isList = view.bodyType === VALUE_TYPES.kvlist;
     const isJson =
       view.bodyType === VALUE_TYPES.string &&
       view.bodyEnd - view.bodyStart <= MAX_JSON_BYTES &&
       this.#beginsObject(view);
-    if (!isList && !isJson && !holdsMembers(view) && !holdsEvent(view)) return false;
+    if (!isList && !isJson && held === 0) return false;
     const into = this.expansion;
     into.begin(view);
     this.status = LINE.foreign;
@@ -125,7 +125,7 @@ export class BodyReader {
     if (isJson) {
       const moved = into.view.bodyStart - view.bodyStart;
       const status = this.#json.read(into, this.#lineStart + moved, this.#lineEnd + moved);
-      if (status === LINE.foreign && !holdsMembers(view)) return false;
+      if (status === LINE.foreign && (held & HELD.members) === 0) return false;
       this.status = status;
       this.#keepPrefix(view);
     } else if (isList)
@@ -260,7 +260,11 @@ export class BodyReader {
     let end = list.count;
     let left = MAX_METADATA;
     for (let i = first; i < end && left > 0; i++) {
-      if (!isMetadata(into.bytes, list, i)) continue;
+      if (
+        !isObjectText(into.bytes, list, i) ||
+        !isMetadata(into.bytes, list.keyStart[i]!, list.keyEnd[i]!)
+      )
+        continue;
       left--;
       const { length } = into;
       const { count } = list;
@@ -320,46 +324,46 @@ export class BodyReader {
 /** Length of `stdout` and of `stderr`. */
 const STREAM_BYTES = 6;
 
-/** Is one of the attributes a list of values, an array of such, or metadata as JSON text, so that there is more to read than the attributes themselves? */
-export function holdsMembers({ buffer, attributes }: LogView): boolean {
-  const { count, valueType, valueStart, valueEnd } = attributes;
+/** What `heldBy` finds in the values of attributes. */
+export const HELD = {
+  /** A list of values, an array of such, or metadata as JSON text: there is more to read than the attributes themselves. */
+  members: 1,
+  /** A record as JSON text. */
+  event: 2,
+} as const;
+
+/** HELD of what the attributes hold, in one look at the type and the first byte of each. */
+export function heldBy({ buffer, attributes }: LogView): number {
+  const { count, valueType, valueStart, valueEnd, keyStart, keyEnd } = attributes;
+  let held = 0;
   for (let i = 0; i < count; i++) {
     const type = valueType[i]!;
-    if (type >= VALUE_TYPES.array && isListed(buffer, type, valueStart[i]!, valueEnd[i]!))
-      return true;
-    if (isMetadata(buffer, attributes, i)) return true;
+    if (type >= VALUE_TYPES.array) {
+      if (isListed(buffer, type, valueStart[i]!, valueEnd[i]!)) held |= HELD.members;
+    } else if (isObjectText(buffer, attributes, i)) {
+      const key = keyStart[i]!;
+      if (isMetadata(buffer, key, keyEnd[i]!)) held |= HELD.members;
+      else if (equalsText(buffer, key, keyEnd[i]!, EVENT_KEY)) held |= HELD.event;
+    }
   }
-  return false;
+  return held;
 }
 
-/** Is one of the attributes a record as JSON text? */
-function holdsEvent({ attributes, buffer }: LogView): boolean {
-  const { count, keyStart, keyEnd, valueStart, valueType } = attributes;
-  for (let i = 0; i < count; i++)
-    if (
-      valueType[i] === VALUE_TYPES.string &&
-      buffer[valueStart[i]!] === CHAR.braceOpen &&
-      equalsText(buffer, keyStart[i]!, keyEnd[i]!, EVENT_KEY)
-    )
-      return true;
-  return false;
-}
-
-/** Is the attribute metadata as JSON text? A name with a colon is one value's, or the token's payload, which is read as it is (claims.ts). */
-function isMetadata(from: Uint8Array, list: AttributeList, i: number): boolean {
+function isObjectText(from: Uint8Array, list: AttributeList, i: number): boolean {
   const start = list.valueStart[i]!;
-  if (
-    from[start] !== CHAR.braceOpen ||
-    list.valueType[i] !== VALUE_TYPES.string ||
-    start === list.valueEnd[i]
-  )
-    return false;
-  const key = list.keyStart[i]!;
-  const keyEnd = list.keyEnd[i]!;
   return (
-    keyEnd - key <= MAX_NAME_BYTES &&
-    (indexOfText(from, FILTER, key, keyEnd) >= 0 ||
-      METADATA.some((name) => startsWith(from, key, keyEnd, name))) &&
-    indexOf(from, CHAR.colon, key, keyEnd) < 0
+    from[start] === CHAR.braceOpen &&
+    list.valueType[i] === VALUE_TYPES.string &&
+    start < list.valueEnd[i]!
+  );
+}
+
+/** Is JSON text under the key [start, end) metadata? A name with a colon is one value's, or the token's payload, which is read as it is (claims.ts). */
+function isMetadata(from: Uint8Array, start: number, end: number): boolean {
+  return (
+    end - start <= MAX_NAME_BYTES &&
+    (indexOfText(from, FILTER, start, end) >= 0 ||
+      METADATA.some((name) => startsWith(from, start, end, name))) &&
+    indexOf(from, CHAR.colon, start, end) < 0
   );
 }

@@ -2,7 +2,7 @@ import { ACCESS, AccessDraft } from "../records/access-draft.ts";
 import { type KeyShape, ShapeCache } from "../records/key-shape.ts";
 import type { ScopeView } from "../records/resource.ts";
 import type { LogView } from "../records/views.ts";
-import { BodyReader, holdsMembers } from "./body-reader.ts";
+import { BodyReader, HELD, heldBy } from "./body-reader.ts";
 import { mapDecision } from "./decision.ts";
 import { mapDestination } from "./destination.ts";
 import type { Dialect } from "./dialect.ts";
@@ -114,8 +114,9 @@ export class Normaliser {
     }
     const own = view.attributes.count;
     // Members of a list among the attributes, or of JSON, are attributes too, and may say what no other does.
-    if (!holdsMembers(view) && this.#claim(view, shape, traits, own, false)) return true;
-    if (!bodies.expand(view)) return this.#claim(view, shape, traits, own, true);
+    const held = heldBy(view);
+    if ((held & HELD.members) === 0 && this.#claim(view, shape, traits, own, false)) return true;
+    if (!bodies.expand(view, held)) return this.#claim(view, shape, traits, own, true);
     const wrapped = bodies.readWrapped(traits);
     if (wrapped !== undefined) return this.#claimLine(wrapped, traits);
     const expanded = bodies.expansion.view;

@@ -143,8 +143,10 @@ function equalsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): b
   return true;
 }
 
-/** `Ba` of Basic or `Be` of Bearer, in any case? */
+/** `Bas` of Basic or `Bea` of Bearer, in any case? Shorter beginnings stand in many words and in every fifth hash. */
 export function isSchemeStart(from: Uint8Array, p: number): boolean {
+  if ((from[p]! | 0x20) !== 0x62) return false;
   const second = from[p + 1]! | 0x20;
-  return (from[p]! | 0x20) === 0x62 && (second === 0x61 || second === 0x65);
+  const third = from[p + 2]! | 0x20;
+  return second === 0x61 ? third === 0x73 : second === 0x65 && third === 0x61;
 }

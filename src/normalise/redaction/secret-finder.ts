@@ -69,6 +69,11 @@ export class SecretFinder extends FoundSecrets {
     );
   }
 
+  /** One quick look: may there be anything in [start, end)? Nearly always not. */
+  mayFind(from: Uint8Array, view: DataView, start: number, end: number): boolean {
+    return this.#signs.mayHoldSecret(from, view, start, end);
+  }
+
   #findAll(from: Uint8Array, start: number, end: number, context: number): boolean {
     this.text = from;
     this.#levels = null;
