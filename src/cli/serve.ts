@@ -1,6 +1,6 @@
-import { nameOfLocation } from "../config/location.ts";
 import { join, resolve } from "node:path";
 import { findRisks } from "../config/checks.ts";
+import { nameOfLocation } from "../config/location.ts";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint } from "../config/values.ts";
 import { findFormatConflicts } from "../formats.ts";

@@ -128,11 +128,15 @@ export function behindLength(bytes: Uint8Array, p: number): number {
   return p + 1;
 }
 
-/** Where `count` texts that begin at `p` end. */
-function skipTexts(bytes: Uint8Array, p: number, count: number): number {
-  for (; count > 0; count--) {
-    const first = bytes[p]!;
-    p = first < 0x80 ? p + 1 + first : behindLength(bytes, p) + lengthAt(bytes, p);
-  }
+/** Behind the text whose length stands at `p`; most are short. */
+export function behindText(bytes: Uint8Array, p: number): number {
+  const first = bytes[p]!;
+  return first < 0x80 ? p + 1 + first : behindLength(bytes, p) + lengthAt(bytes, p);
+}
+
+/** Behind `count` texts side by side. */
+export function skipTexts(bytes: Uint8Array, start: number, count: number): number {
+  let p = start;
+  for (let n = count; n > 0; n--) p = behindText(bytes, p);
   return p;
 }

@@ -1,4 +1,5 @@
 import { grown } from "../../records/attributes.ts";
+import { behindLength, behindText, lengthAt, skipTexts } from "../../records/column-finder.ts";
 import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { CHAR, equalsText } from "../ascii.ts";
@@ -81,35 +82,35 @@ export class RowWalk {
           p = bytes[p] === 0 ? p + 1 : this.#walkText(p, step);
           break;
         case STEP.skipText:
-          p = bytes[p]! < 0x80 ? p + 1 + bytes[p]! : behindText(bytes, p);
+          p = behindText(bytes, p);
           break;
         case STEP.map:
           p = this.#walkMap(p, step, cleanKeys);
           break;
         case STEP.skipMap:
-          p = behindTexts(bytes, p, 2);
+          p = skipTexts(bytes, behindLength(bytes, p), 2 * lengthAt(bytes, p));
           break;
         case STEP.texts: {
           const count = lengthAt(bytes, p);
-          p += lengthWidth(bytes, p);
+          p = behindLength(bytes, p);
           for (let n = 0; n < count; n++) p = this.#walkText(p, step);
           break;
         }
         case STEP.skipTexts:
-          p = behindTexts(bytes, p, 1);
+          p = skipTexts(bytes, behindLength(bytes, p), lengthAt(bytes, p));
           break;
         case STEP.maps: {
           const count = lengthAt(bytes, p);
-          p += lengthWidth(bytes, p);
+          p = behindLength(bytes, p);
           for (let n = 0; n < count; n++) p = this.#walkMap(p, step, false);
           break;
         }
         case STEP.skipValues:
-          p += lengthWidth(bytes, p) + lengthAt(bytes, p) * widthOf(step);
+          p = behindLength(bytes, p) + lengthAt(bytes, p) * widthOf(step);
           break;
         case STEP.notes:
           this.#start[0] = p;
-          p = this.#end[0] = behindTexts(bytes, p, 1);
+          p = this.#end[0] = skipTexts(bytes, behindLength(bytes, p), lengthAt(bytes, p));
           break;
       }
     }
@@ -209,7 +210,7 @@ export class RowWalk {
     if (length < MIN_TEXT && !isWhole(step)) return start + length;
     if (length >= 0x80) {
       length = lengthAt(bytes, p);
-      start = p + lengthWidth(bytes, p);
+      start = behindLength(bytes, p);
     }
     const end = start + length;
     if (isWhole(step)) this.#replaceWhole(p, start, end, placeOf(step), this.#names);
@@ -228,7 +229,7 @@ export class RowWalk {
     const count = lengthAt(bytes, p);
     const context = contextOf(step);
     const place = placeOf(step);
-    let q = p + lengthWidth(bytes, p);
+    let q = behindLength(bytes, p);
     if (cleanKeys && !isWhole(step) && this.hidden < 0) return this.#walkValues(q, count, step);
     for (let i = 0; i < count; i++) {
       const keyAt = q;
@@ -236,12 +237,12 @@ export class RowWalk {
       q = behindText(bytes, at);
       let secret = isWhole(step) ? this.#names : -1;
       if (!cleanKeys) {
-        const keyStart = keyAt + lengthWidth(bytes, keyAt);
+        const keyStart = behindLength(bytes, keyAt);
         if (this.#find(keyStart, at, context)) this.#replaceFound(keyAt, keyStart, at, place);
         if (secret < 0) secret = this.#rules.names.findInKey(bytes, keyStart, at);
       }
       if (secret < 0 && bytes[at]! < MIN_TEXT) continue;
-      const start = at + lengthWidth(bytes, at);
+      const start = behindLength(bytes, at);
       if (secret >= 0) this.#replaceWhole(at, start, q, place, secret);
       else this.#walkValue(keyAt, at, start, q, step);
     }
@@ -259,7 +260,7 @@ export class RowWalk {
       let start = at + 1;
       let end = start + length;
       if (length >= 0x80) {
-        start = at + lengthWidth(bytes, at);
+        start = behindLength(bytes, at);
         end = start + lengthAt(bytes, at);
       }
       if (length >= MIN_TEXT && finder.mayFind(bytes, view, start, end))
@@ -272,7 +273,7 @@ export class RowWalk {
   /** The value [start, end) in a map, whose length stands at `at`; that of its key at `keyAt`. */
   #walkValue(keyAt: number, at: number, start: number, end: number, step: number): void {
     if (this.#find(start, end, contextOf(step))) {
-      this.#heedKey(keyAt + lengthWidth(this.#bytes, keyAt), at);
+      this.#heedKey(behindLength(this.#bytes, keyAt), at);
       if (this.finder.count > 0) this.#replaceFound(at, start, end, placeOf(step));
     } else if (this.hidden >= 0) this.#noteHidden(start, end, placeOf(step));
   }
@@ -352,32 +353,4 @@ export class RowWalk {
     if (this.noteCount === MAX_NOTES) this.hasMore = true;
     else this.notes[this.noteCount++] = note;
   }
-}
-
-/** The length that stands at `p`. Unsigned LEB128; rows of ours hold none beyond 2^31. */
-function lengthAt(bytes: Uint8Array, p: number): number {
-  let value = bytes[p]! & 0x7f;
-  for (let shift = 7; bytes[p]! >= 0x80; shift += 7) value |= (bytes[++p]! & 0x7f) << shift;
-  return value;
-}
-
-function lengthWidth(bytes: Uint8Array, p: number): number {
-  let width = 1;
-  while (bytes[p]! >= 0x80) {
-    p++;
-    width++;
-  }
-  return width;
-}
-
-function behindText(bytes: Uint8Array, p: number): number {
-  const length = bytes[p]!;
-  return length < 0x80 ? p + 1 + length : p + lengthWidth(bytes, p) + lengthAt(bytes, p);
-}
-
-/** Behind an array of texts, or with `each` 2 a map. */
-function behindTexts(bytes: Uint8Array, p: number, each: number): number {
-  let q = p + lengthWidth(bytes, p);
-  for (let n = lengthAt(bytes, p) * each; n > 0; n--) q = behindText(bytes, q);
-  return q;
 }

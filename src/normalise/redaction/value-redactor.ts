@@ -1,4 +1,5 @@
 import { type AttributeList, VALUE_TYPES } from "../../records/attributes.ts";
+import { behindLength, behindText } from "../../records/column-finder.ts";
 import { TABLES } from "../../records/columns.ts";
 import { ShapeCache } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
@@ -153,15 +154,15 @@ export class ValueRedactor {
     const { bytes } = this.#row;
     const redacted = this.#redacted;
     redacted.length = 0;
-    let p = contentOf(bytes, 0)[0]; // behind the number of attributes
+    let p = behindLength(bytes, 0); // behind the number of attributes
     for (let i = 0; i < 2 * attributes; i++) {
       redacted.push(p);
-      p = endOfText(bytes, p);
+      p = behindText(bytes, p);
     }
-    p = contentOf(bytes, p)[0]; // behind the number of texts
+    p = behindLength(bytes, p); // behind the number of texts
     for (let i = 0; i < texts; i++) {
       redacted.push(p);
-      p = endOfText(bytes, p);
+      p = behindText(bytes, p);
     }
   }
 
@@ -181,7 +182,7 @@ export class ValueRedactor {
     const { bytes } = this.#row;
     const before = this.#before;
     let p = this.#redacted[number]!;
-    for (let q = this.#written[number]!, end = endOfText(before, q); q < end; q++)
+    for (let q = this.#written[number]!, end = behindText(before, q); q < end; q++)
       if (bytes[p++] !== before[q]) return true;
     return false;
   }
@@ -206,19 +207,7 @@ export class ValueRedactor {
   }
 }
 
-/** Where the text ends whose length stands at `p`; most are short. */
-function endOfText(bytes: Uint8Array, p: number): number {
-  return bytes[p]! < 0x80 ? p + 1 + bytes[p]! : contentOf(bytes, p)[1];
-}
-
 /** Where the text begins and ends whose length stands at `p`. */
 function contentOf(bytes: Uint8Array, p: number): [start: number, end: number] {
-  let length = 0;
-  let position = p;
-  for (let shift = 0; ; shift += 7) {
-    const byte = bytes[position++]!;
-    length |= (byte & 0x7f) << shift;
-    if (byte < 0x80) break;
-  }
-  return [position, position + length];
+  return [behindLength(bytes, p), behindText(bytes, p)];
 }
