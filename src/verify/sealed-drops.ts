@@ -73,8 +73,11 @@ export class SealedDrops {
       for (const [i, row] of rows.entries()) {
         const leafIndex = Number(indexes[i]);
         if (leafIndex >= checkpoint.size || this.#known.has(leafIndex)) continue;
+        const record = tryParse(row);
+        // It drops nothing, so nothing rests on it here: it is checked as every row is.
+        if (!(record instanceof MeshproofError) && record.kind === "retention_changed") continue;
         const reason = await whyNotSealed(leafIndex, row, checkpoint, tiles);
-        if (reason === null) this.#take(leafIndex, row);
+        if (reason === null) this.#take(leafIndex, record);
         else
           this.#report.add(
             "expired_not_sealed",
@@ -163,10 +166,11 @@ export class SealedDrops {
     }
   }
 
-  #take(leafIndex: number, row: Uint8Array): void {
+  #take(leafIndex: number, record: DropRecord | MeshproofError): void {
     this.#known.add(leafIndex);
     try {
-      this.#read(leafIndex, parseDropRecord(row));
+      if (record instanceof MeshproofError) throw record;
+      this.#read(leafIndex, record);
     } catch (error) {
       if (!(error instanceof MeshproofError)) throw error;
       const detail = `the control record was sealed, and cannot be read: ${error.message}`;
@@ -175,7 +179,6 @@ export class SealedDrops {
   }
 
   #read(leafIndex: number, record: DropRecord): void {
-    if (record.kind === "retention_changed") return;
     if (record.kind !== "expired" && record.kind !== "erased") {
       this.#finished.push(...finishedRecords(record));
       return;
@@ -192,6 +195,16 @@ export class SealedDrops {
       isWhole: true,
     };
     this.#drops.push(drop);
+  }
+}
+
+/** What the record of a row says, or why it cannot be read. */
+function tryParse(row: Uint8Array): DropRecord | MeshproofError {
+  try {
+    return parseDropRecord(row);
+  } catch (error) {
+    if (error instanceof MeshproofError) return error;
+    throw error;
   }
 }
 
