@@ -22,7 +22,7 @@ const skip = whyNoEngine();
 
 /** A short window; a small journal, which soon lets go of what is sealed and stored. */
 const CONFIG = `receivers: { otlp: { protocols: { http: { max_request_body_size: 1MiB } } } }
-processors: { normalise: { trusted_hops: 1 }, correlate: { window: 6s }, seal: { checkpoint_interval: 200ms } }
+processors: { normalise: { trusted_hops: 1 }, correlate: { window: 10s }, seal: { checkpoint_interval: 200ms } }
 exporters: { clickhouse: { batch: { timeout: 100ms } } }
 storage: { max_size: 4MiB }
 `;

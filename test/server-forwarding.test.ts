@@ -30,7 +30,7 @@ exporters:
     endpoint: ${backend.url}
     retry_on_failure: { initial_interval: 100ms, max_interval: 200ms }
     sending_queue: { queue_size: 16MiB }
-    link_wait: 2s
+    link_wait: 5s
     records_url: https://audit.example
 `;
 }
@@ -147,7 +147,7 @@ t.test("a backend that is away delays nobody, and a kill loses nothing", { skip 
   t.teardown(() => backend.stop());
   const { port } = backend;
   const directory = temporaryDirectory(t);
-  const config = configFor(backend).replace("link_wait: 2s", "link_wait: 0s");
+  const config = configFor(backend).replace("link_wait: 5s", "link_wait: 0s");
   await backend.stop();
   let server = await ServerProcess.start(directory, config);
   t.teardown(() => server.kill());

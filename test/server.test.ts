@@ -6,6 +6,7 @@ import { OTLPLogExporter as ProtoLogExporter } from "@opentelemetry/exporter-log
 import { OTLPTraceExporter as HttpTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { OTLPTraceExporter as ProtoTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import t, { type Test } from "tap";
+import { TABLES } from "../src/records/columns.ts";
 import { runCommand } from "./support/command.ts";
 import {
   type Expected,
@@ -396,15 +397,11 @@ t.test("a stranger's path, from the first record to the verdict", { skip }, asyn
       }
       t.equal(merkleRoot(leaves).toString("base64"), root, "the entries give the signed root");
 
+      const tables = Object.values(TABLES).map(({ name }) => name);
+      const all = tables.map((name) => `SELECT LeafIndex FROM ${name}`).join(" UNION ALL ");
+      await waitForCount(server, `SELECT count() FROM (${all}) WHERE LeafIndex < ${count}`, count);
       let compared = 0;
-      for (const table of [
-        "access_records",
-        "otel_traces",
-        "otel_logs",
-        "trace_links",
-        "findings",
-        "control_records",
-      ]) {
+      for (const table of tables) {
         const columns = await server.query<{ name: string }>(
           `SELECT name FROM system.columns WHERE database = 'otel' AND table = '${table}' AND default_kind = '' ORDER BY position`,
         );
