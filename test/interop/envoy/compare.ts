@@ -119,11 +119,16 @@ class Comparer {
     };
   }
 
-  /** The records of a call, in the order of their starts: by its request ID, else by the ports of its connections. */
+  /**
+   * The records of a call, in the order of their starts: by its request ID, else by the ports of its connections, of which those count that began while it
+   * lasted. A second later the same ports may be those of another call.
+   */
   #rowsOf({ id, kind, seen }: Call): readonly Row[] {
     if (kind.path !== "") return this.#byRequest.get(withoutReason(id)) ?? [];
     const of = (service: string, connection: string): readonly Row[] =>
-      this.#byConnection.get(`${service}: ${connection}`) ?? [];
+      (this.#byConnection.get(`${service}: ${connection}`) ?? []).filter((row) =>
+        beganDuring(seen, Number(row["StartMs"])),
+      );
     const outbound = of("frontend", seen.connection);
     if (kind.outbound.length === 0) return of("orders", seen.connection);
     // The client's proxy says from which port it went on, and to which.
@@ -164,7 +169,7 @@ class Comparer {
     const start = Number(row["StartMs"]);
     const end = start + Number(row["DurationNs"]) / 1e6;
     this.#compared += 2;
-    if (start < seen.from - START_SLACK_MS || start > seen.to + START_SLACK_MS)
+    if (!beganDuring(seen, start))
       this.#differ(call, `starts at ${start}, not within ${seen.from} and ${seen.to}`);
     if (Number(row["DurationNs"]) < 0 || end > seen.to + END_SLACK_MS)
       this.#differ(call, `ends at ${end}, the client saw the end at ${seen.to}`);
@@ -183,6 +188,10 @@ class Comparer {
   #differ({ kind, id }: Call, what: string): void {
     this.#differences.push(`${kind.name} (${id}): ${what}`);
   }
+}
+
+function beganDuring({ from, to }: Call["seen"], startMs: number): boolean {
+  return startMs >= from - START_SLACK_MS && startMs <= to + START_SLACK_MS;
 }
 
 function portOf(address: unknown): string {

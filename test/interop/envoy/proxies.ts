@@ -75,6 +75,9 @@ export class Proxies {
       ...common,
       // The bucket is not filled again while calls are made.
       ["fill_interval: 60s", "fill_interval: 3600s"] as const,
+      // A slow machine is no policy engine that breaks down, and no application that takes too long.
+      ["cluster: policy-engine, timeout: 0.5s", "cluster: policy-engine, timeout: 15s"] as const,
+      ["cluster: application, timeout: 1s", "cluster: application, timeout: 3s"] as const,
       port(8080, application.http),
       port(8081, ports[4]!), // nobody listens there
       port(8082, application.grpc),
