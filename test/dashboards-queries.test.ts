@@ -302,7 +302,9 @@ t.test("filters on any column, as people add them in Grafana", { skip }, async (
       ["Method", "=", "POST"],
       ["Authority", "=~", "^orders"],
     ]);
-    t.notSame((await ask(server!, some)).data, (await ask(server!, all)).data, question.name);
+    const dataOf = async (sql: string): Promise<string> =>
+      JSON.stringify((await ask(server!, sql)).data);
+    t.not(await dataOf(some), await dataOf(all), question.name);
     if (question.shape === "table" && some.includes("Method, Authority"))
       t.same(new Set(column(await ask(server!, some), "Method")), new Set(["POST"]));
   }
