@@ -395,6 +395,8 @@ const CLAIMS: Readonly<Record<string, FieldName>> = {
   client_id: "jwt_client",
   email: "jwt_email",
 };
+/** How a filter's metadata is called where a proxy logs it. The same names within other names are what somebody told a policy engine, or logged of such a record. */
+const OF_FILTER = /^%?(?:dynamic_metadata[(.]|envoy\.filters\.)/i;
 
 const KNOWN: ReadonlyMap<string, KnownKey> = new Map(
   Object.entries(KEYS).flatMap(([name, keys]) =>
@@ -486,13 +488,19 @@ export function findKey(key: string): KnownKey | undefined {
       .map(headerKey)
       .find((found) => found !== undefined);
   if (OTHER_HEADER.test(lower)) return undefined;
-  const claim = CLAIM.exec(key)?.[1];
-  if (claim !== undefined)
-    return { field: FIELD[CLAIMS[claim.toLowerCase()]!], weight: WEIGHTS.likely };
+  const weight = OF_FILTER.test(key) ? WEIGHTS.likely : WEIGHTS.plain;
+  const claim = findClaim(key);
+  if (claim !== undefined) return { field: claim, weight };
   const metadata = /^(?:dynamicmetadata\()?(.+?)\)?$/.exec(canonical)?.[1] ?? canonical;
   for (const [end, name] of METADATA_ENDS)
-    if (end.test(metadata)) return { field: FIELD[name], weight: WEIGHTS.likely };
+    if (end.test(metadata)) return { field: FIELD[name], weight };
   return undefined;
+}
+
+/** The field that a claim in the JWT filter's metadata holds, or undefined for any other key. */
+export function findClaim(key: string): number | undefined {
+  const claim = key.length > MAX_KEY ? undefined : CLAIM.exec(key)?.[1];
+  return claim === undefined ? undefined : FIELD[CLAIMS[claim.toLowerCase()]!];
 }
 
 /** The field that a header of the request holds, or undefined. */

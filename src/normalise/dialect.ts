@@ -26,6 +26,8 @@ export interface Dialect {
   readonly headers?: readonly string[];
   /** What keys begin with whose rest is the name of a response's header. The application writes them, so they say what `keys` says of them and nothing else. */
   readonly responseHeaders?: readonly string[];
+  /** What keys begin with whose rest is metadata of Envoy's filters. Claims of a token that one of them verified mean what findClaim in attribute-keys.ts says. */
+  readonly metadata?: readonly string[];
   /** Keys of `keys` that are called like secrets and hold none. */
   readonly harmless?: readonly string[];
   /** Do other keys mean what attribute-keys.ts says? Default true. */

@@ -1,6 +1,6 @@
 import type { KeyShape } from "../records/key-shape.ts";
 import { REMARKS } from "../records/remarks.ts";
-import { findHeader, findKey, WEIGHTS } from "./attribute-keys.ts";
+import { findClaim, findHeader, findKey, WEIGHTS } from "./attribute-keys.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
 import { FIELD } from "./fields.ts";
@@ -111,7 +111,7 @@ export class ShapePlan {
   /** FIELD of each attribute, in the words of `dialect`. */
   fieldsOf(dialect: Dialect): Uint8Array {
     const { keys: own = {}, headers = [], responseHeaders = [] } = dialect;
-    const { harmless = [], ownFields, sharedKeys = true } = dialect;
+    const { metadata = [], harmless = [], ownFields, sharedKeys = true } = dialect;
     if (dialect.keys === undefined && dialect.headers === undefined) return this.fields;
     const known = this.#ownFields.get(dialect);
     if (known !== undefined) return known;
@@ -122,6 +122,8 @@ export class ShapePlan {
       if (name !== undefined) return name === null || chosen.get(name) !== key ? 0 : FIELD[name];
       const prefix = headers.find((start) => key.startsWith(start));
       if (prefix !== undefined) return findHeader(key.slice(prefix.length)) ?? 0;
+      const claims = metadata.find((start) => key.startsWith(start));
+      if (claims !== undefined) return findClaim(key.slice(claims.length)) ?? 0;
       if (responseHeaders.some((start) => key.startsWith(start))) return 0;
       return sharedKeys && ownFields?.has(this.fields[i]!) !== true ? this.fields[i]! : 0;
     });

@@ -72,7 +72,9 @@ export default defineDialect({
   matches: ({ keySet }) =>
     keySet.has("src.addr")
       ? !keySet.has("dst.addr") &&
-        (keySet.has("http.status") || keySet.has("protocol") || keySet.has("gateway"))
+        (keySet.has("http.status") ||
+          keySet.has("gateway") ||
+          (keySet.has("protocol") && keySet.has("duration")))
       : keySet.has("client.address") && keySet.has("gateway") && keySet.has("listener"),
   prepare: nameCaller,
   decide: decideByReason,

@@ -7,8 +7,14 @@ import type { Reading } from "../reading.ts";
 import { WORD } from "../words.ts";
 
 const REQUEST = "input.attributes.request.http.";
-/** Members of an event that are objects, as a rule. */
-const LISTS = ["input", "labels", "bundles", "metrics"] as const;
+/** Where Envoy's filters left what they found out, when Envoy is configured to send it along. */
+const METADATA = [
+  "input.attributes.metadataContext.filterMetadata.",
+  "input.attributes.metadata_context.filter_metadata.",
+];
+/** Other engines log decisions too, with an ID, a time and what was asked. An event of OPA's has its labels as well, or one of these. */
+const LISTS = ["labels.", "bundles.", "metrics.", "nd_builtin_cache."] as const;
+const REQUESTED_BY = "requested_by";
 const FALSE = ascii("false");
 
 /** Socket addresses as ext_authz v3 has them in JSON, and as v2 has them. */
@@ -63,15 +69,15 @@ export default defineDialect({
     "input.attributes.tlsSession.sni": "requested_server_name",
   },
   headers: [`${REQUEST}headers.`],
+  metadata: METADATA,
   namesBothSides: true,
   timeIsLine: true,
   matches: ({ keys, keySet }) =>
     keySet.has("decision_id") &&
-    keySet.has("timestamp") &&
-    (keySet.has("path") || keySet.has("query")) &&
-    // Lists that stand whole in attributes are taken apart first.
-    (keys.some((key) => LISTS.some((list) => key.startsWith(`${list}.`))) ||
-      (keySet.has("result") && !LISTS.some((list) => keySet.has(list)))),
+    (keys.some((key) => key.startsWith(REQUEST)) ||
+      (keySet.has("timestamp") &&
+        (keySet.has("path") || keySet.has("query")) &&
+        keys.some((key) => key === REQUESTED_BY || LISTS.some((list) => key.startsWith(list))))),
   prepare(reading) {
     // By convention a path is a list of its segments.
     const { start, buffer } = reading;

@@ -19,6 +19,19 @@ const REFUSED_BY_PEER = [ascii("http status: 401"), ascii("http status: 403")] a
 const OPENED = ascii("connection opened");
 const OUTBOUND = ascii("outbound");
 const ERROR = ascii("error");
+/** Beside both addresses and the direction, which a firewall's logger may name as well: a record of ztunnel's has one of these. */
+const OWN_KEYS = [
+  "src.identity",
+  "src.workload",
+  "src.namespace",
+  "dst.hbone_addr",
+  "dst.service",
+  "dst.workload",
+  "dst.namespace",
+  "dst.identity",
+  "bytes_recv",
+  "scope",
+] as const;
 
 /**
  * ztunnel, the node proxy of Istio's ambient mode: one line a connection, from each of the two nodes, as text or JSON; and one a request from builds that look into HTTP.
@@ -57,7 +70,10 @@ export default defineDialect({
   namesBothSides: true,
   timeIsEnd: true,
   matches: ({ keySet }) =>
-    keySet.has("src.addr") && keySet.has("dst.addr") && keySet.has("direction"),
+    keySet.has("src.addr") &&
+    keySet.has("dst.addr") &&
+    keySet.has("direction") &&
+    OWN_KEYS.some((key) => keySet.has(key)),
   decide: decideByError,
   finish(reading) {
     const { draft } = reading;
