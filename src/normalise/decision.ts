@@ -2,6 +2,7 @@ import { ACCESS } from "../records/access-draft.ts";
 import { ascii, CHAR, equalsText, indexOf, indexOfText, startsWith } from "./ascii.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
+import type { ShapePlan } from "./shape-plan.ts";
 import { WORD } from "./words.ts";
 
 const RBAC_DENIED = ascii("rbac_access_denied");
@@ -46,6 +47,13 @@ const RATE_LIMIT_FLAGS = [
 /** A delay that was injected does not end a request. */
 const HARMLESS_FLAGS = [ascii("DI"), ascii("DelayInjected")] as const;
 
+/** Fields one of which every format has that names refusals. */
+const OUTCOME: ReadonlySet<number> = new Set([
+  FIELD.response_flags,
+  FIELD.response_flags_long,
+  FIELD.response_code_details,
+]);
+
 /** Nobody is named as the one who decided. */
 export const NO_ENGINE = -1;
 
@@ -83,9 +91,18 @@ export function mapDecision(reading: Reading): void {
   if (reading.has(FIELD.response_code_details)) return decideByDetails(reading, status);
   if (reading.has(FIELD.upstream_host))
     return allowApplication(reading, status, FIELD.upstream_host);
-  if (status > 0 && status < 400)
+  if (status > 0 && status < 400 && !mayBeCutOff(reading, status))
     return decide(reading, WORD.allowed, NO_ENGINE, FIELD.response_code);
   reading.say(ACCESS.Decision, WORD.unknown);
+}
+
+/** Was the body cut off, perhaps in front of the flags and details that name a refusal? Of a redirect flags alone do not say whether it is one. */
+function mayBeCutOff({ partial, bodyIsRead, plan }: Reading, status: number): boolean {
+  return partial && bodyIsRead && (status >= 300 || plan.once(namesOutcome) === 0);
+}
+
+function namesOutcome({ fields }: ShapePlan): number {
+  return fields.some((field) => OUTCOME.has(field)) ? 1 : 0;
 }
 
 /** Sets Decision and DecisionEngine (numbers in WORD), DecisionSource, and for everything but a plain allowance the words of the field as DecisionReason. */

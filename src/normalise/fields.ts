@@ -211,6 +211,9 @@ for (const name of [
   "direction",
 ] as const)
   TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.int;
+// Of 64 bits; Datadog's own libraries write text.
+for (const name of ["datadog_trace_id", "datadog_parent_id", "datadog_sampling_priority"] as const)
+  TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.int;
 for (const name of ["verdict", "is_reply"] as const) TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.bool;
 for (const name of ["source_labels", "destination_labels", "caller_names"] as const)
   TAKES[FIELD[name]]! |= 1 << VALUE_TYPES.array;

@@ -12,7 +12,7 @@ import {
 } from "./format-string.ts";
 import { LINE, type LineReader } from "./line.ts";
 import { type FieldClass, NOTHING, type Part, scan } from "./line-part.ts";
-import type { ScopeTraits } from "./scope-traits.ts";
+import type { ScopeTraits, Writer } from "./scope-traits.ts";
 
 /** What a format is made of, as `%NAME%` and text between. Fields whose names begin with `_` become no attributes. */
 export interface LineFormatOptions {
@@ -24,6 +24,8 @@ export interface LineFormatOptions {
   readonly partialFrom?: string;
   /** What the format reads is not all that the line says, so that the line counts as read in part. */
   readonly isPart?: boolean;
+  /** Only lines of this proxy's container are looked at: what others may write as well is unmistakable there. */
+  readonly writer?: Writer;
   /** What a line can begin with, where the format begins with a field. By default anything but a blank. */
   readonly firstBytes?: string;
   /** Appends a value without its escapes to the expansion; false leaves the value as it is. Asked about values with a backslash. */
@@ -51,6 +53,7 @@ export class LineFormat implements LineReader {
   readonly #isSilent: Uint8Array;
   /** What a line counts as that is read for sure. */
   readonly #best: number;
+  readonly #writer: Writer | undefined;
   readonly #unescape: LineFormatOptions["unescape"];
   readonly #anchors: readonly Anchor[] = [];
   /** Anchor `i` is followed by the free field `#freeFields[i]`; -1 behind the last anchor when it ends the format. */
@@ -81,12 +84,14 @@ export class LineFormat implements LineReader {
       keys: own = {},
       partialFrom,
       isPart = false,
+      writer,
       firstBytes,
       unescape,
     }: LineFormatOptions = {},
   ) {
     this.format = format;
     this.#best = isPart ? LINE.partial : LINE.full;
+    this.#writer = writer;
     this.#unescape = unescape;
     const { parts, fields } = parseFormat(format, classes, own);
     this.parts = parts;
@@ -119,6 +124,7 @@ export class LineFormat implements LineReader {
   }
 
   read(into: Expansion, start: number, end: number, traits: ScopeTraits): number {
+    if (this.#writer !== undefined && this.#writer !== traits.writer) return LINE.foreign;
     this.#from = into.bytes;
     this.#lineEnd = end;
     this.#start.fill(-1);
@@ -259,7 +265,7 @@ export class LineFormat implements LineReader {
     if (probeEnd < 0) return LINE.foreign;
     const isOnly = this.#find(probe, at + 1, false) < 0;
     // The beginning alone could be anybody's.
-    if (this.#setEnd(probeEnd) < 0 && !traits.envoyLabels) return LINE.foreign;
+    if (this.#setEnd(probeEnd) < 0 && !traits.envoyLabels && !traits.kuma) return LINE.foreign;
     this.#late.set(this.#early);
     this.#setPrefix(probeAt);
     if (isOnly) {

@@ -1,9 +1,13 @@
 import { CHAR, isDigit } from "./ascii.ts";
 import {
+  areDetails,
+  areStatuses,
   endOfQuoted,
   endsWithPort,
-  isInstant,
   isCommonTime,
+  isHost,
+  isIdentity,
+  isInstant,
   isInstantByte,
   isWithinList,
 } from "./line-fields.ts";
@@ -12,8 +16,9 @@ import {
  * What a field of a line may hold. `free` fields are whatever a client sent: they may hold anything, the text that follows them in the format included.
  * All others end where the text that follows them first stands, and hold only what their class allows:
  * `number` digits or a dash, `word` neither blanks nor quotation marks, `maybe` a word or nothing at all, `address` an address with or without a port, `socket` a word that ends with a port,
- * `text` no quotation marks, `unbracketed` no opening bracket either, `nested` no blanks but inside brackets and braces, `list` words with `, ` or ` : ` between, `quoted` a text in quotation marks or a bare dash,
- * `instant` a time as in RFC 3339, `common_time` one as in the Common Log Format.
+ * `host` a word with a port or a path, `identity` a SPIFFE ID or a name of Linkerd's, `details` Envoy's words for what became of a request, with underscores between,
+ * `text` no quotation marks, `unbracketed` no opening bracket either, `nested` no blanks but inside brackets and braces, `list` words with `, ` or ` : ` between, `numbers` and `statuses` such lists of
+ * numbers, and of three digits, `quoted` a text in quotation marks or a bare dash, `instant` a time as in RFC 3339, `common_time` one as in the Common Log Format. A dash stands for nothing in all of them.
  */
 export const CLASSES = [
   "free",
@@ -22,10 +27,15 @@ export const CLASSES = [
   "maybe",
   "address",
   "socket",
+  "host",
+  "identity",
+  "details",
   "text",
   "unbracketed",
   "nested",
   "list",
+  "numbers",
+  "statuses",
   "quoted",
   "instant",
   "common_time",
@@ -66,11 +76,16 @@ const ALLOWED: Readonly<Record<FieldClass, (c: number) => boolean>> = {
   text: (c) => c !== CHAR.quote,
   nested: (c) => c !== CHAR.space && c !== CHAR.quote,
   list: (c) => c > CHAR.space && c !== CHAR.quote,
+  numbers: (c) => /[0-9.,:-]/.test(String.fromCharCode(c)),
+  statuses: (c) => /[0-9,:-]/.test(String.fromCharCode(c)),
   unbracketed: (c) => c !== CHAR.quote && c !== CHAR.bracketOpen,
   quoted: () => true,
   instant: isInstantByte,
   common_time: (c) => c >= CHAR.space && c !== CHAR.bracketClose,
   socket: (c) => c > CHAR.space && c !== CHAR.quote,
+  host: (c) => c > CHAR.space && c !== CHAR.quote,
+  identity: (c) => c > CHAR.space && c !== CHAR.quote,
+  details: (c) => c !== CHAR.space && c !== CHAR.quote,
   flags: (c) => /[A-Za-z0-9,_-]/.test(String.fromCharCode(c)),
 };
 const ALLOWED_BYTES = Object.fromEntries(
@@ -97,10 +112,10 @@ export function scan(from: Uint8Array, p: number, end: number, part: Part): numb
   const { next, allowed } = part;
   const limit = Math.min(end, p + part.maxBytes);
   if (part.class === "quoted") return endOfQuoted(from, p, limit);
-  const isList = part.class === "list";
+  const isList = part.class === "list" || part.class === "numbers" || part.class === "statuses";
   const first = next.length === 0 ? -1 : next[0]!;
   let i = p;
-  if (part.class === "nested") {
+  if (part.class === "nested" || part.class === "details") {
     let depth = 0;
     for (; i < limit; i++) {
       const c = from[i]!;
@@ -130,6 +145,14 @@ function fitsAsAWhole(from: Uint8Array, start: number, end: number, name: FieldC
       return areFlags(from, start, end);
     case "socket":
       return endsWithPort(from, start, end);
+    case "host":
+      return isHost(from, start, end);
+    case "identity":
+      return isIdentity(from, start, end);
+    case "details":
+      return areDetails(from, start, end);
+    case "statuses":
+      return areStatuses(from, start, end);
     case "instant":
       return isInstant(from, start, end);
     case "common_time":

@@ -2,6 +2,9 @@ import { ACCESS, type AccessColumn } from "../records/access-draft.ts";
 import { type AttributeList, VALUE_TYPES } from "../records/attributes.ts";
 import type { ScopeView } from "../records/resource.ts";
 
+/** Proxies that a resource can name as those whose lines its records are. */
+export type Writer = "istio-proxy" | "linkerd-proxy" | "ingress-nginx";
+
 /** What the resource and the scope say about all the records under them. Worked out once for each scope of a request, so strings are fine here. */
 export interface ScopeTraits {
   /** Names of the resource's attributes, sorted, and the scope's name: whatever a dialect may decide by. Equal kinds, equal decisions. */
@@ -12,6 +15,8 @@ export interface ScopeTraits {
   readonly envoyLabels: boolean;
   /** The resource names a mesh of Kuma's. */
   readonly kuma: boolean;
+  /** Which proxy's container wrote the records; empty when the resource does not say. */
+  readonly writer: Writer | "";
   /** The proxy is a gateway by its node ID. */
   readonly gateway: boolean;
   /** Columns that the resource gives, as ranges of `bytes`. */
@@ -29,6 +34,8 @@ const WORKLOAD_KEYS = [
   "k8s.cronjob.name",
   "k8s.job.name",
 ];
+/** The containers of ingress-nginx are called `controller`, so it is the workload's name that tells. */
+const OF_INGRESS_NGINX = /(?:^|-)ingress-nginx(?:-|$)/;
 const decoder = new TextDecoder();
 
 /** Reads what the records of a scope have in common. */
@@ -74,11 +81,17 @@ export function readTraits(scope: ScopeView): ScopeTraits {
         resourceKeys.has("cluster_name") ||
         resourceKeys.has("zone_name")),
     kuma: resourceKeys.has("kuma.mesh"),
+    writer: writerOf(resource.get("k8s.container.name") ?? "", workload ?? pod ?? serviceName),
     gateway: node.type === "router",
     bytes: new Uint8Array(Buffer.from(all)),
     columns,
     ends,
   };
+}
+
+function writerOf(container: string, workload: string): Writer | "" {
+  if (container === "istio-proxy" || container === "linkerd-proxy") return container;
+  return OF_INGRESS_NGINX.test(workload) ? "ingress-nginx" : "";
 }
 
 /** Every key; the value of those that are text, else "". The last of equal keys counts. */

@@ -1,4 +1,5 @@
 import { ascii, CHAR, equalsIgnoringCase, isDigit } from "./ascii.ts";
+import { varintHigh, varintLow } from "./varint.ts";
 
 const NANOS_PER_SECOND = 1_000_000_000;
 const SECONDS_PER_DAY = 86_400;
@@ -68,12 +69,8 @@ export class TimeText {
 
   /** The same as an int attribute, which can be nanoseconds too. */
   parseVarint(from: Uint8Array, start: number): boolean {
-    // Seven bits a byte: 28 and 28 bits, and the eight that are left of 64.
-    const lowest = varintBits(from, start, 4);
-    const middle = continues(from, start, 4) ? varintBits(from, start + 4, 4) : 0;
-    const highest = continues(from, start, 8) ? varintBits(from, start + 8, 2) : 0;
-    const low = (lowest | (middle << 28)) >>> 0;
-    const high = ((middle >>> 4) | (highest << 24)) >>> 0;
+    const low = varintLow(from, start);
+    const high = varintHigh(from, start);
     const value = high * TWO_32 + low;
     if (value < MIN_NANOS) return this.parseNumber(value);
     this.low = low;
@@ -207,23 +204,6 @@ const UNITS = [
   { min: 1e15, max: 1e16, perSecond: 1e6, digits: 6 },
 ] as const;
 const MIN_NANOS = 1e18;
-
-/** The bits of at most `count` bytes of a varint, which begin at `start`. */
-function varintBits(from: Uint8Array, start: number, count: number): number {
-  let bits = 0;
-  for (let i = 0; i < count; i++) {
-    const byte = from[start + i]!;
-    bits |= (byte & 0x7f) << (i * 7);
-    if (byte < 0x80) break;
-  }
-  return bits;
-}
-
-/** Does the varint at `start` have more than `count` bytes? */
-function continues(from: Uint8Array, start: number, count: number): boolean {
-  for (let i = 0; i < count; i++) if (from[start + i]! < 0x80) return false;
-  return true;
-}
 
 /** The number of the month whose English name begins at `at`, or 0. */
 function monthAt(from: Uint8Array, at: number): number {

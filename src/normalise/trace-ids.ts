@@ -1,6 +1,7 @@
 import { ACCESS, type AccessDraft, SOURCES } from "../records/access-draft.ts";
 import { ascii, CHAR, isDigit, isHex, isLowerHex, isZeros, lower } from "./ascii.ts";
 import type { Reading } from "./reading.ts";
+import { varintHigh, varintLow } from "./varint.ts";
 
 /** Hex digits of the IDs. */
 export const TRACE_ID = 32;
@@ -129,7 +130,7 @@ export function setDecimalId(
   digits: number,
   high = -1,
 ): boolean {
-  const { buffer, draft } = reading;
+  const { buffer } = reading;
   if (start >= end || end - start > MAX_DECIMAL) return false;
   let upper = 0;
   let below = 0;
@@ -141,13 +142,37 @@ export function setDecimalId(
     below %= 2 ** 32;
     if (upper >= 2 ** 32) return false;
   }
+  return setWords(reading, column, upper, below, digits, high);
+}
+
+/** The same of an int attribute, whose varint is at `start`; above 2^63 - 1 it was sent as a negative number. */
+export function setIntId(
+  reading: Reading,
+  column: number,
+  start: number,
+  digits: number,
+  high = -1,
+): boolean {
+  const { buffer } = reading;
+  const upper = varintHigh(buffer, start);
+  return setWords(reading, column, upper, varintLow(buffer, start), digits, high);
+}
+
+/** Two words of 32 bits as an ID, behind zeros or the 16 hex digits at `high`. False when both are zero. */
+function setWords(
+  { buffer, draft }: Reading,
+  column: number,
+  upper: number,
+  below: number,
+  digits: number,
+  high: number,
+): boolean {
   if (upper === 0 && below === 0) return false;
   const from = beginHex(draft, digits);
   if (digits === TRACE_ID && high >= 0) appendLower(draft, buffer, high, high + SPAN_ID);
   else appendZeros(draft, digits - SPAN_ID);
-  for (const word of [upper, below])
-    for (let shift = 28; shift >= 0; shift -= 4)
-      draft.scratch[draft.scratchEnd++] = HEX_DIGITS[(word >>> shift) & 0xf]!;
+  appendWord(draft, upper);
+  appendWord(draft, below);
   draft.setScratch(column, from, draft.scratchEnd);
   return true;
 }
@@ -223,6 +248,12 @@ function beginHex(draft: AccessDraft, digits: number): number {
 function appendZeros(draft: AccessDraft, count: number): void {
   draft.scratch.fill(CHAR.zero, draft.scratchEnd, draft.scratchEnd + count);
   draft.scratchEnd += count;
+}
+
+/** Eight hex digits. */
+function appendWord(draft: AccessDraft, word: number): void {
+  for (let shift = 28; shift >= 0; shift -= 4)
+    draft.scratch[draft.scratchEnd++] = HEX_DIGITS[(word >>> shift) & 0xf]!;
 }
 
 function appendLower(draft: AccessDraft, from: Uint8Array, start: number, end: number): void {

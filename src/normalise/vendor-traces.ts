@@ -1,4 +1,5 @@
 import { ACCESS, type AccessDraft } from "../records/access-draft.ts";
+import { VALUE_TYPES } from "../records/attributes.ts";
 import {
   ascii,
   CHAR,
@@ -18,10 +19,12 @@ import {
   setDecimalId,
   setHexId,
   setHexPieces,
+  setIntId,
   setShortHexId,
   SPAN_ID,
   TRACE_ID,
 } from "./trace-ids.ts";
+import { varintLow } from "./varint.ts";
 import { WORD } from "./words.ts";
 
 /** There is no trace ID of this kind. Anything else that the readers return says whether the trace is sampled: -1 unknown, 0 or 1. */
@@ -61,14 +64,15 @@ export function readVendorTrace(reading: Reading, hasSpan: boolean): number {
   return sampled;
 }
 
-/** Datadog's headers: decimal numbers of 64 bits, the high half of the trace ID in a tag. Its logs may write a whole ID in hex. */
+/** Datadog's headers: decimal numbers of 64 bits, as text or as such, the high half of the trace ID in a tag. Its logs may write a whole ID in hex. */
 function readDatadog(reading: Reading, hasSpan: boolean): number {
   const field = FIELD.datadog_trace_id;
   const start = reading.start[field]!;
   const end = reading.end[field]!;
   if (
-    !setDecimalId(reading, ACCESS.TraceId, start, end, TRACE_ID, highHalf(reading)) &&
+    !setDatadogId(reading, ACCESS.TraceId, field, TRACE_ID, highHalf(reading)) &&
     !(
+      reading.type[field] === VALUE_TYPES.string &&
       isTooLongForDecimal(reading, start, end) &&
       setHexId(reading, ACCESS.TraceId, start, end, TRACE_ID)
     )
@@ -77,17 +81,33 @@ function readDatadog(reading: Reading, hasSpan: boolean): number {
   reading.take(field);
   reading.say(ACCESS.TraceSource, WORD.datadog);
   const parent = FIELD.datadog_parent_id;
-  if (!hasSpan && reading.has(parent)) {
-    const from = reading.start[parent]!;
-    const to = reading.end[parent]!;
-    if (setDecimalId(reading, ACCESS.SpanId, from, to, SPAN_ID)) reading.take(parent);
-  }
+  if (!hasSpan && reading.has(parent) && setDatadogId(reading, ACCESS.SpanId, parent, SPAN_ID))
+    reading.take(parent);
   const priority = FIELD.datadog_sampling_priority;
   if (!reading.has(priority)) return UNKNOWN;
   // -1 and 0 reject, 1 and 2 keep.
-  const first = reading.buffer[reading.start[priority]!]!;
+  const at = reading.start[priority]!;
+  if (reading.type[priority] === VALUE_TYPES.int) {
+    const value = varintLow(reading.buffer, at) | 0;
+    return value <= 0 ? 0 : value <= 2 ? 1 : UNKNOWN;
+  }
+  const first = reading.buffer[at]!;
   if (first === CHAR.minus || first === CHAR.zero) return 0;
   return first === CHAR.one || first === CHAR.one + 1 ? 1 : UNKNOWN;
+}
+
+/** A field as an ID: a number, or its decimal digits. `high`: as in setDecimalId. */
+function setDatadogId(
+  reading: Reading,
+  column: number,
+  field: number,
+  digits: number,
+  high = -1,
+): boolean {
+  const { start, end, type } = reading;
+  return type[field] === VALUE_TYPES.int
+    ? setIntId(reading, column, start[field]!, digits, high)
+    : setDecimalId(reading, column, start[field]!, end[field]!, digits, high);
 }
 
 /** Hex that no decimal number can be: a whole ID, or half of one with a letter in it. */

@@ -256,8 +256,10 @@ t.test("a line of a refusal that was cut off is never an allowance", async (t) =
   for (const { dialect, name, input, expected } of fixtures) {
     const { body } = input.record as { body?: { stringValue?: string } };
     const line = body?.stringValue;
-    if (expected?.["Decision"] !== "denied" || line === undefined || line.startsWith("{")) continue;
-    for (let end = 0; end < line.length; end++) {
+    if (expected?.["Decision"] !== "denied" || line === undefined) continue;
+    // Between two members of a JSON text there is little to find out.
+    const step = line.startsWith("{") ? 9 : 1;
+    for (let end = 0; end < line.length; end += step) {
       const record = { ...input.record, body: { stringValue: line.slice(0, end) } };
       const columns = normalise(normaliser, { ...input, record });
       if (columns?.["Decision"] === "allowed") t.fail(`${dialect}/${name} at ${end}`);

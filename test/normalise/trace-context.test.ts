@@ -8,7 +8,7 @@ const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";
 
 /** TraceSource, TraceId, SpanId, TraceFlags, SampledHint of a record with these attributes. */
-function trace(values: Record<string, string>, record: object = {}): unknown[] {
+function trace(values: Record<string, string | bigint>, record: object = {}): unknown[] {
   const columns = normalise(normaliser, {
     record: {
       ...record,
@@ -267,6 +267,42 @@ t.test(
     );
   },
 );
+
+t.test("Datadog's IDs may be integers, which are negative from 2^63 on", async (t) => {
+  t.strictSame(
+    trace({
+      "x-datadog-trace-id": BigInt.asIntN(64, BigInt(`0x${LOW_HALF}`)),
+      "x-datadog-parent-id": BigInt.asIntN(64, BigInt(`0x${SPAN}`)),
+      "x-datadog-sampling-priority": 2n,
+      "x-datadog-tags": `_dd.p.tid=${TRACE.slice(0, 16)}`,
+    }),
+    ["datadog", TRACE, SPAN, 1, 1],
+  );
+  const one = "1".padStart(32, "0");
+  for (const [priority, sampled] of [
+    [-1n, 0],
+    [0n, 0],
+    [1n, 1],
+    [7n, -1],
+  ] as const)
+    t.strictSame(
+      trace({ "dd.trace_id": 1n, "datadog.sampling_priority": priority }),
+      ["datadog", one, undefined, Math.max(sampled, 0), sampled],
+      String(priority),
+    );
+  t.strictSame(trace({ "dd.trace_id": 0n }), NONE);
+  fc.assert(
+    fc.property(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), (id) => {
+      const hex = id.toString(16).padStart(32, "0");
+      const span = hex.slice(16);
+      const [, traceId, spanId] = trace({
+        "dd.trace_id": BigInt.asIntN(64, id),
+        "dd.span_id": BigInt.asIntN(64, id),
+      });
+      return traceId === hex && spanId === span;
+    }),
+  );
+});
 
 t.test(
   "Jaeger's header has hex without zeros in front, and colons in either spelling",

@@ -4,7 +4,7 @@ import { equalRanges } from "../ascii.ts";
 import { defineDialect } from "../dialect.ts";
 import { appendWithoutHexEscapes } from "../escapes.ts";
 import { FIELD } from "../fields.ts";
-import { LineFormat } from "../line-format.ts";
+import { LineFormat, type LineFormatOptions } from "../line-format.ts";
 import { mapAuthorityOfUrl } from "../request.ts";
 import type { Reading } from "../reading.ts";
 import { lastStatus, mapTries } from "../tries.ts";
@@ -25,23 +25,24 @@ const UPSTREAM =
 const SESSION = "[%time_local%] %protocol% %status% %bytes_sent% %bytes_received% %session_time%";
 
 /** A format of nginx with its default escapes: no quotation mark stands in a value. A line begins with an address, or with `unix:`. */
-function nginxFormat(format: string, isPart = false): LineFormat {
+function nginxFormat(format: string, part: LineFormatOptions = {}): LineFormat {
   return new LineFormat(format, {
+    ...part,
     classes: {
       remote_addr: "word",
       the_real_ip: "text",
       remote_user: "unbracketed",
       time_local: "common_time",
-      status: "number",
+      status: "statuses",
       body_bytes_sent: "number",
       request_length: "number",
       request_time: "number",
       proxy_upstream_name: "text",
       proxy_alternative_upstream_name: "text",
       upstream_addr: "list",
-      upstream_response_length: "list",
-      upstream_response_time: "list",
-      upstream_status: "list",
+      upstream_response_length: "numbers",
+      upstream_response_time: "numbers",
+      upstream_status: "statuses",
       req_id: "word",
       protocol: "word",
       bytes_sent: "number",
@@ -50,11 +51,14 @@ function nginxFormat(format: string, isPart = false): LineFormat {
       ssl_preread_server_name: "word",
       _more: "free",
     },
-    isPart,
     firstBytes: "0123456789abcdefABCDEF:u",
     unescape: appendWithoutHexEscapes,
   });
 }
+
+const PART = { isPart: true } as const;
+/** Up to the user agent a line is everybody's, but for the controller's own. */
+const CUT_OFF = { ...PART, partialFrom: "time_local", writer: "ingress-nginx" } as const;
 
 /** Names that only the controller's configuration defines. */
 const OF_CONTROLLER = [
@@ -78,7 +82,7 @@ const OF_NGINX = [
 /**
  * ingress-nginx: the line `upstreaminfo` of all its versions, JSON lines under the names of nginx's variables, and session lines of streams.
  * The time is that of logging, the end. Servers that were tried stand in lists. `req_id` is what a client sent, or 32 hex digits by chance: no trace ID.
- * Without the fields behind the user agent a line is the combined log format, which is anybody's.
+ * Without the fields behind the user agent a line is the combined log format, which is anybody's unless the resource names the controller.
  */
 export default defineDialect({
   name: "ingress_nginx",
@@ -90,10 +94,14 @@ export default defineDialect({
     nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAMES} ${UPSTREAM} %req_id%`),
     nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAME} ${UPSTREAM} %req_id%`),
     // With what somebody added, and cut off or changed behind the first name.
-    nginxFormat(`${REAL_IP} ${REQUEST} ${COST} ${NAMES} ${UPSTREAM} %req_id% %_more%`, true),
-    nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAMES} ${UPSTREAM} %req_id% %_more%`, true),
-    nginxFormat(`${REAL_IP} ${REQUEST} ${COST} ${NAME}%_more%`, true),
-    nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAME}%_more%`, true),
+    nginxFormat(`${REAL_IP} ${REQUEST} ${COST} ${NAMES} ${UPSTREAM} %req_id% %_more%`, PART),
+    nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAMES} ${UPSTREAM} %req_id% %_more%`, PART),
+    nginxFormat(`${REAL_IP} ${REQUEST} ${COST} ${NAME}%_more%`, PART),
+    nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAME}%_more%`, PART),
+    nginxFormat(`${REAL_IP} ${REQUEST} ${COST} [%_more%`, PART),
+    nginxFormat(`${CLIENT} ${REQUEST} ${COST} [%_more%`, PART),
+    nginxFormat(`${REAL_IP} ${REQUEST} ${COST} ${NAMES}`, CUT_OFF),
+    nginxFormat(`${CLIENT} ${REQUEST} ${COST} ${NAMES}`, CUT_OFF),
     // Streams: of newer versions, of older ones, and of F5's controller (nginx/kubernetes-ingress, internal/configs/version1/nginx.tmpl).
     nginxFormat(`[%remote_addr%] ${SESSION}`),
     nginxFormat(SESSION),
@@ -197,6 +205,9 @@ export default defineDialect({
     const isRefused = status === 401 || status === 403 || status === 429;
     if (upstream > 0 && (upstream === status || !isRefused))
       return decideByAnswer(reading, ANSWERED_BY.upstream, FIELD.upstream_status);
+    // Of a line that was cut off nobody can say who sent the client elsewhere: it may be to the page where one logs in.
+    if (reading.partial && upstream === 0 && status >= 300 && status < 400)
+      return reading.say(ACCESS.Decision, WORD.unknown);
     // A status list that is there and says nothing: no server was asked.
     const isOwn = upstream > 0 || (!reading.has(FIELD.upstream_addr) && namesUpstream(reading));
     decideByAnswer(

@@ -10,6 +10,7 @@ const ROUTE =
   "%UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME%";
 const FAILURE = '"%UPSTREAM_TRANSPORT_FAILURE_REASON%"';
 const MIXER = '"%DYNAMIC_METADATA(istio.mixer:status)%"';
+const CURRENT = `${REQUEST} %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`;
 const classes = { "DYNAMIC_METADATA(istio.mixer:status)": "text" } as const;
 
 /**
@@ -22,10 +23,7 @@ export default defineDialect({
     "https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format",
   lines: [
     // Since 1.9: pilot/pkg/model/telemetry_logging.go, EnvoyTextLogFormat.
-    new LineFormat(
-      `${REQUEST} %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`,
-      { partialFrom: "RESPONSE_FLAGS" },
-    ),
+    new LineFormat(CURRENT, { partialFrom: "RESPONSE_FLAGS" }),
     // 1.8; 1.3 to 1.7 with what Mixer said; 1.2 without a route; 1.1 without the failure; 1.0 without Mixer.
     new LineFormat(`${REQUEST} ${FAILURE} ${BYTES} ${ROUTE} %ROUTE_NAME%`, {
       partialFrom: "BYTES_SENT",
@@ -37,6 +35,21 @@ export default defineDialect({
     new LineFormat(`${REQUEST} ${MIXER} ${FAILURE} ${BYTES} ${ROUTE}`, { classes }),
     new LineFormat(`${REQUEST} ${MIXER} ${BYTES} ${ROUTE}`, { classes }),
     new LineFormat(`${REQUEST} ${BYTES} ${ROUTE}`),
+    // Cut off behind Envoy's words for what became of the request, which nobody else writes there; or anywhere, where the sidecar's container wrote it.
+    new LineFormat(`${REQUEST} %RESPONSE_CODE_DETAILS% %_more%`, {
+      classes: { RESPONSE_CODE_DETAILS: "details", _more: "free" },
+      isPart: true,
+    }),
+    new LineFormat(`${REQUEST} %_more%`, {
+      classes: { _more: "free" },
+      isPart: true,
+      writer: "istio-proxy",
+    }),
+    new LineFormat(CURRENT, {
+      partialFrom: "REQ(:METHOD)",
+      isPart: true,
+      writer: "istio-proxy",
+    }),
   ],
   finish: phaseByDuration,
 });

@@ -7,8 +7,9 @@ import { LineFormat } from "../line-format.ts";
 import type { Reading } from "../reading.ts";
 import { WORD } from "../words.ts";
 
-const REQUEST =
-  '"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%"';
+const NUMBERS =
+  '"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION%';
+const REQUEST = `${NUMBERS} %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%"`;
 const ENDS =
   '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%KUMA_SOURCE_SERVICE%" "%KUMA_DESTINATION_SERVICE%" "%KUMA_SOURCE_ADDRESS_WITHOUT_PORT%" "%UPSTREAM_HOST%"';
 const TRANSFER = "took %DURATION%ms, sent %BYTES_SENT% bytes, received: %BYTES_RECEIVED% bytes";
@@ -20,6 +21,21 @@ const classes = {
   KUMA_SOURCE_ADDRESS_WITHOUT_PORT: "maybe",
   KUMA_SOURCE_ADDRESS: "maybe",
 } as const;
+/** What tells a line of an older version, which has a field less, from one that was cut off. */
+const requestClasses = {
+  ...classes,
+  KUMA_SOURCE_ADDRESS_WITHOUT_PORT: "address",
+  UPSTREAM_HOST: "host",
+} as const;
+/** Of a connection's line that was cut off the addresses must be such. */
+const cutClasses = {
+  ...classes,
+  KUMA_SOURCE_ADDRESS_WITHOUT_PORT: "address",
+  UPSTREAM_HOST: "address",
+  _more: "free",
+} as const;
+const CONNECTION =
+  "[%START_TIME%] %RESPONSE_FLAGS% %KUMA_MESH% %KUMA_SOURCE_ADDRESS_WITHOUT_PORT%(%KUMA_SOURCE_SERVICE%)->";
 const UNKNOWN = [ascii("unknown"), ascii("(unknown)"), ascii("*")];
 
 /**
@@ -33,15 +49,19 @@ export default defineDialect({
     // Since 1.5, since 0.5, and 0.4.
     new LineFormat(
       `[%START_TIME%] %KUMA_MESH% ${REQUEST} "%REQ(X-B3-TRACEID?X-DATADOG-TRACEID)%" ${ENDS}`,
-      { classes, partialFrom: "BYTES_SENT" },
+      { classes: requestClasses, partialFrom: "BYTES_SENT" },
     ),
-    new LineFormat(`[%START_TIME%] %KUMA_MESH% ${REQUEST} ${ENDS}`, { classes }),
-    new LineFormat(`[%START_TIME%] ${REQUEST} ${ENDS}`, { classes }),
+    new LineFormat(`[%START_TIME%] %KUMA_MESH% ${REQUEST} ${ENDS}`, { classes: requestClasses }),
+    new LineFormat(`[%START_TIME%] ${REQUEST} ${ENDS}`, { classes: requestClasses }),
+    // Cut off behind the numbers.
+    new LineFormat(`[%START_TIME%] %KUMA_MESH% ${NUMBERS} %_more%`, {
+      classes: { ...classes, _more: "free" },
+      isPart: true,
+    }),
     // TCP since 0.5, and before.
-    new LineFormat(
-      `[%START_TIME%] %RESPONSE_FLAGS% %KUMA_MESH% %KUMA_SOURCE_ADDRESS_WITHOUT_PORT%(%KUMA_SOURCE_SERVICE%)->%UPSTREAM_HOST%(%KUMA_DESTINATION_SERVICE%) ${TRANSFER}`,
-      { classes },
-    ),
+    new LineFormat(`${CONNECTION}%UPSTREAM_HOST%(%KUMA_DESTINATION_SERVICE%) ${TRANSFER}`, {
+      classes,
+    }),
     new LineFormat(
       `[%START_TIME%] %KUMA_SOURCE_ADDRESS%(%KUMA_SOURCE_SERVICE%)->%UPSTREAM_HOST%(%KUMA_DESTINATION_SERVICE%) ${TRANSFER}`,
       { classes },
@@ -49,6 +69,12 @@ export default defineDialect({
     new LineFormat(`[%START_TIME%] %DOWNSTREAM_REMOTE_ADDRESS%->%UPSTREAM_HOST% ${TRANSFER}`, {
       classes: { DOWNSTREAM_REMOTE_ADDRESS: "address", UPSTREAM_HOST: "address" },
     }),
+    // Cut off behind the destination, and in front of it.
+    new LineFormat(`${CONNECTION}%UPSTREAM_HOST%(%KUMA_DESTINATION_SERVICE%) %_more%`, {
+      classes: cutClasses,
+      isPart: true,
+    }),
+    new LineFormat(`${CONNECTION}%_more%`, { classes: cutClasses, isPart: true }),
   ],
   keys: {
     KUMA_MESH: "mesh_id",

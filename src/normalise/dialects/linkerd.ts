@@ -3,7 +3,7 @@ import { ANSWERED_BY, decideByAnswer } from "../answered-by.ts";
 import { ascii } from "../ascii.ts";
 import { defineDialect } from "../dialect.ts";
 import { FIELD } from "../fields.ts";
-import { LineFormat } from "../line-format.ts";
+import { LineFormat, type LineFormatOptions } from "../line-format.ts";
 import { mapAuthorityOfUrl } from "../request.ts";
 import { WORD } from "../words.ts";
 
@@ -12,18 +12,24 @@ const X_RAY = ascii("Root=");
 
 const REQUEST = '%client.addr% %client.id% - [%timestamp%] "%method% %uri% %version%"';
 
-function linkerdFormat(format: string): LineFormat {
+function linkerdFormat(format: string, cutOff: LineFormatOptions = {}): LineFormat {
+  const { classes = {} } = cutOff;
   return new LineFormat(format, {
+    ...cutOff,
     classes: {
       "client.addr": "socket",
       "client.id": "word",
       timestamp: "instant",
       version: "word",
-      status: "number",
+      status: "statuses",
+      ...classes,
     },
     firstBytes: "0123456789[",
   });
 }
+
+/** Up to the method a server's log of any kind can begin so: not with an identity, nor in the proxy's own container. */
+const CUT_OFF = { isPart: true, partialFrom: "method" } as const;
 
 /**
  * Linkerd's proxies: a line in Apache's manner, or JSON, for each request that a proxy received. The client's name is that of its certificate, so it is authenticated.
@@ -33,7 +39,12 @@ function linkerdFormat(format: string): LineFormat {
 export default defineDialect({
   name: "linkerd",
   source: "https://linkerd.io/2/features/access-logging/",
-  lines: [linkerdFormat(`${REQUEST} %status%`), linkerdFormat(REQUEST)],
+  lines: [
+    linkerdFormat(`${REQUEST} %status%`),
+    linkerdFormat(REQUEST),
+    linkerdFormat(`${REQUEST} %status%`, { ...CUT_OFF, classes: { "client.id": "identity" } }),
+    linkerdFormat(`${REQUEST} %status%`, { ...CUT_OFF, writer: "linkerd-proxy" }),
+  ],
   keys: {
     "client.addr": "downstream_remote_address",
     "client.id": "downstream_peer_uri_san",
@@ -54,7 +65,9 @@ export default defineDialect({
   },
   decide(reading) {
     const status = reading.draft.low[ACCESS.StatusCode]!;
-    if (status === 0) return reading.say(ACCESS.Decision, WORD.failed);
+    // Of a line that was cut off the status may be missing.
+    if (status === 0)
+      return reading.say(ACCESS.Decision, reading.partial ? WORD.unknown : WORD.failed);
     // Its own are refusals, rate limits, and what it answers for an application that it does not reach.
     const mayBeOwn = status === 403 || status === 429 || status >= 500;
     decideByAnswer(
