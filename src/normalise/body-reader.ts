@@ -1,6 +1,15 @@
 import { type AttributeList, VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
-import { ascii, CHAR, equalsText, indexOf, indexOfText, isDigit, startsWith } from "./ascii.ts";
+import {
+  ascii,
+  CHAR,
+  equalRanges,
+  equalsText,
+  indexOf,
+  indexOfText,
+  isDigit,
+  startsWith,
+} from "./ascii.ts";
 import type { Dialect } from "./dialect.ts";
 import { Expansion, MAX_NAME_BYTES } from "./expansion.ts";
 import { JsonMembers } from "./json-members.ts";
@@ -30,11 +39,24 @@ const CRI_STREAMS = [ascii(" stdout "), ascii(" stderr ")] as const;
 const MAX_CRI_TIME = 36;
 const STREAM_KEY = ascii("log.iostream");
 const TIME_KEY = ascii("log.time");
-/** Members of a JSON text that hold a proxy's own line: Docker's json-file driver and Fluent Bit, Kuma's TCP backend, loggers of all kinds. */
-const LINE_KEYS = [ascii("log"), ascii("message"), ascii("msg")] as const;
+/**
+ * Members of a JSON text, and attributes, that hold a proxy's own line: Docker's json-file driver and Fluent Bit, Kuma's TCP backend, loggers of all kinds; the journal; what was parsed,
+ * as OpenTelemetry's semantic conventions, Elastic's schema and the Collector's operators call it; Google's logging.
+ */
+const LINE_KEYS = [
+  "log",
+  "message",
+  "msg",
+  "MESSAGE",
+  "log.record.original",
+  "log.original",
+  "event.original",
+  "original",
+  "textPayload",
+] as const;
 /** An attribute that holds a record as JSON text: hubble-otel's, where it encodes flows so (common/common.go, AttributeEventObject). */
 const EVENT_KEY = ascii("cilium.event_object");
-const HOLDERS = [...LINE_KEYS, EVENT_KEY] as const;
+const HOLDERS = [...LINE_KEYS.map(ascii), EVENT_KEY] as const;
 
 const NO_LINE = -1;
 /** How lines with the same first byte end: with anything, or, of all formats that begin so, with a byte that is known. */
@@ -145,6 +167,7 @@ export class BodyReader {
       const { bytes } = into;
       if (!HOLDERS.some((key) => equalsText(bytes, list.keyStart[i]!, list.keyEnd[i]!, key)))
         continue;
+      if (i < this.bodyFrom && !this.#isAllThere(i)) continue;
       this.#findLine(bytes, list.valueStart[i]!, list.valueEnd[i]!);
       const start = this.#lineStart;
       const end = this.#lineEnd;
@@ -167,9 +190,26 @@ export class BodyReader {
     return undefined;
   }
 
-  /** The member that held the line goes; what stands beside it is no part of the line. `from`: the line's first attribute. */
+  /** Is the record's own attribute all that its body says, or all but what a transport wrote in front of it? A line that a log speaks of is none. */
+  #isAllThere(attribute: number): boolean {
+    const { view, attributes: list, bytes } = this.expansion;
+    if (view.bodyStart === view.bodyEnd) return true;
+    const start = list.valueStart[attribute]!;
+    const end = endOfText(bytes, start, list.valueEnd[attribute]!);
+    const bodyEnd = endOfText(bytes, view.bodyStart, view.bodyEnd);
+    const from = bodyEnd - (end - start);
+    return from >= view.bodyStart && equalRanges(bytes, from, bodyEnd, bytes, start, end);
+  }
+
+  /** The member that held the line goes; what stands beside it is no part of the line. It is the body of a record without one. `from`: the line's first attribute. */
   #unwrap(member: number, from: number, status: number): void {
-    this.expansion.attributes.remove(member);
+    const { view, attributes: list } = this.expansion;
+    if (view.bodyStart === view.bodyEnd) {
+      view.bodyType = VALUE_TYPES.string;
+      view.bodyStart = list.valueStart[member]!;
+      view.bodyEnd = list.valueEnd[member]!;
+    }
+    list.remove(member);
     this.bodyFrom = from - 1;
     this.status = status;
   }
@@ -283,8 +323,7 @@ export class BodyReader {
   /** Sets `#lineStart` and `#lineEnd`: without line break, blanks in front, and what a container runtime wrote in front of it. */
   #findLine(from: Uint8Array, bodyStart: number, bodyEnd: number): void {
     let start = bodyStart;
-    let end = bodyEnd;
-    while (end > start && from[end - 1]! <= CHAR.space) end--;
+    const end = endOfText(from, start, bodyEnd);
     while (start < end && from[start]! <= CHAR.space) start++;
     this.#lineEnd = end;
     this.#prefixEnd = start;
@@ -321,6 +360,13 @@ export class BodyReader {
   }
 }
 
+/** Where the text ends without blanks and line breaks behind it. */
+function endOfText(from: Uint8Array, start: number, end: number): number {
+  let p = end;
+  while (p > start && from[p - 1]! <= CHAR.space) p--;
+  return p;
+}
+
 /** Length of `stdout` and of `stderr`. */
 const STREAM_BYTES = 6;
 
@@ -330,7 +376,14 @@ export const HELD = {
   members: 1,
   /** A record as JSON text. */
   event: 2,
+  /** Perhaps a line. */
+  line: 4,
 } as const;
+
+/** May an attribute of this name hold a line? */
+export function mayHoldLine(key: string): boolean {
+  return (LINE_KEYS as readonly string[]).includes(key);
+}
 
 /** HELD of what the attributes hold, in one look at the type and the first byte of each. */
 export function heldBy({ buffer, attributes }: LogView): number {

@@ -116,7 +116,8 @@ export class Normaliser {
     // Members of a list among the attributes, or of JSON, are attributes too, and may say what no other does.
     const held = heldBy(view);
     if ((held & HELD.members) === 0 && this.#claim(view, shape, traits, own, false)) return true;
-    if (!bodies.expand(view, held)) return this.#claim(view, shape, traits, own, true);
+    const line = this.#planOf(shape).namesLine ? HELD.line : 0;
+    if (!bodies.expand(view, held | line)) return this.#claim(view, shape, traits, own, true);
     const wrapped = bodies.readWrapped(traits);
     if (wrapped !== undefined) return this.#claimLine(wrapped, traits);
     const expanded = bodies.expansion.view;

@@ -1,6 +1,7 @@
 import type { KeyShape } from "../records/key-shape.ts";
 import { REMARKS } from "../records/remarks.ts";
 import { findClaim, findHeader, findKey, WEIGHTS } from "./attribute-keys.ts";
+import { mayHoldLine } from "./body-reader.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
 import { FIELD } from "./fields.ts";
@@ -49,6 +50,8 @@ export class ShapePlan {
   readonly namesKuma: boolean;
   /** Do the keys show that a collector read the record from a file, so that its time is the line's or the reader's? */
   readonly fromFile: boolean;
+  /** May one of the attributes hold a line of text? */
+  readonly namesLine: boolean;
   /** Is there a key of ours that says that the sources contradict each other? */
   readonly remarksConflict: boolean;
   readonly #kinds: string[] = [];
@@ -88,6 +91,7 @@ export class ShapePlan {
     this.isIstioSet = isIstioSet(this.keySet);
     this.namesGatewayPath = namesGatewayPath(this.keySet);
     this.namesKuma = namesKuma(this.keySet);
+    this.namesLine = this.keys.some((key) => mayHoldLine(key));
     this.remarksConflict = this.keySet.has(REMARKS.identityConflict);
     this.fromFile = this.keys.some((key) => FILE_KEYS.has(key));
   }
