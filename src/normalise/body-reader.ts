@@ -29,6 +29,8 @@ const METADATA = [
   ascii("downstream_peer"),
   ascii("wasm.downstream_peer"),
 ] as const;
+/** Members of records that are objects, whose text stands in an attribute where whoever moved them there knew no lists: Hubble's, and those of OPA's that are asked about. */
+const OBJECTS = [ascii("flow"), ascii("input"), ascii("result")] as const;
 /** Of one record; of more the text stays. */
 const MAX_METADATA = 16;
 /** Longer texts are no access log's: they stay logs. What a reader does for one line is bounded by this. */
@@ -411,12 +413,13 @@ function isObjectText(from: Uint8Array, list: AttributeList, i: number): boolean
   );
 }
 
-/** Is JSON text under the key [start, end) metadata? A name with a colon is one value's, or the token's payload, which is read as it is (claims.ts). */
+/** Is JSON text under the key [start, end) metadata, or a record's own member? A name with a colon is one value's, or the token's payload, which is read as it is (claims.ts). */
 function isMetadata(from: Uint8Array, start: number, end: number): boolean {
   return (
     end - start <= MAX_NAME_BYTES &&
     (indexOfText(from, FILTER, start, end) >= 0 ||
-      METADATA.some((name) => startsWith(from, start, end, name))) &&
+      METADATA.some((name) => startsWith(from, start, end, name)) ||
+      OBJECTS.some((name) => equalsText(from, start, end, name))) &&
     indexOf(from, CHAR.colon, start, end) < 0
   );
 }

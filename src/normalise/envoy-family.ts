@@ -59,11 +59,11 @@ const CONSUL_DOMAIN = ascii(".consul");
 const CONSUL_POLICY = ascii("consul-intentions");
 
 /**
- * Can records with these keys be written by an Envoy? They can when the resource carries Envoy's labels, or when keys that are Envoy's own stand among
+ * Can records with these keys be written by an Envoy? They can when the resource carries Envoy's labels or Kuma's, or when keys that are Envoy's own stand among
  * them: one of them beside a request, or several of the words that Envoy shares with others. HTTP attributes of the semantic conventions alone are any application's.
  */
 export function isEnvoyShape(plan: ShapePlan, traits: ScopeTraits): boolean {
-  if (traits.envoyLabels) return plan.fieldCount >= 2;
+  if (traits.envoyLabels || traits.kuma) return plan.fieldCount >= 2;
   const needed =
     (plan.hasRequest ? WEIGHTS.sure : WEIGHTS.sure + WEIGHTS.likely) +
     (traits.scopeName === "" || plan.fromFile ? 0 : SCOPE_WEIGHT);

@@ -13,8 +13,7 @@ const METADATA = [
   "input.attributes.metadata_context.filter_metadata.",
 ];
 /** Other engines log decisions too, with an ID, a time and what was asked. An event of OPA's has its labels as well, or one of these. */
-const LISTS = ["labels.", "bundles.", "metrics.", "nd_builtin_cache."] as const;
-const REQUESTED_BY = "requested_by";
+const OWN_KEYS = ["labels", "bundles", "metrics", "nd_builtin_cache", "requested_by"] as const;
 const FALSE = ascii("false");
 
 /** Socket addresses as ext_authz v3 has them in JSON, and as v2 has them. */
@@ -77,7 +76,7 @@ export default defineDialect({
     (keys.some((key) => key.startsWith(REQUEST)) ||
       (keySet.has("timestamp") &&
         (keySet.has("path") || keySet.has("query")) &&
-        keys.some((key) => key === REQUESTED_BY || LISTS.some((list) => key.startsWith(list))))),
+        keys.some((key) => OWN_KEYS.some((own) => key === own || key.startsWith(`${own}.`))))),
   prepare(reading) {
     // By convention a path is a list of its segments.
     const { start, buffer } = reading;
