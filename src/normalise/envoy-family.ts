@@ -4,7 +4,7 @@ import { WEIGHTS } from "./attribute-keys.ts";
 import { isIstioCluster } from "./destination.ts";
 import { FIELD } from "./fields.ts";
 import type { Reading } from "./reading.ts";
-import type { ScopeTraits } from "./scope-traits.ts";
+import type { ScopeTraits, Writer } from "./scope-traits.ts";
 import type { ShapePlan } from "./shape-plan.ts";
 import { WORD } from "./words.ts";
 
@@ -77,6 +77,13 @@ export function familyOf(reading: Reading): number {
   return reading.family;
 }
 
+/** Meshes whose sidecars' containers have a name of their own. */
+const OF_WRITER: Readonly<Partial<Record<Writer, number>>> = {
+  "istio-proxy": FAMILY.istio,
+  "kuma-sidecar": FAMILY.kuma,
+  "consul-dataplane": FAMILY.consul,
+};
+
 function findFamily(reading: Reading): number {
   const { plan, traits } = reading;
   if (traits.kuma || plan.namesKuma) return FAMILY.kuma;
@@ -84,6 +91,10 @@ function findFamily(reading: Reading): number {
   if (isConsul(reading)) return FAMILY.consul;
   // Istio's OpenTelemetry logger is Envoy's own, with whatever keys its user chose; its JSON lines come as a body, or a collector took them apart.
   const isJson = !traits.envoyLabels && (reading.bodyIsRead || reading.isTakenApart);
+  if (isJson && traits.writer !== "") {
+    const family = OF_WRITER[traits.writer];
+    if (family !== undefined) return family;
+  }
   return isJson && (isIstioCluster(reading) || plan.isIstioSet) ? FAMILY.istio : FAMILY.envoy;
 }
 

@@ -3,7 +3,9 @@ import { type AttributeList, VALUE_TYPES } from "../records/attributes.ts";
 import type { ScopeView } from "../records/resource.ts";
 
 /** Proxies that a resource can name as those whose lines its records are. */
-export type Writer = "istio-proxy" | "linkerd-proxy" | "ingress-nginx";
+export type Writer = (typeof CONTAINERS)[number] | "ingress-nginx";
+/** Proxies that are called like their containers. */
+const CONTAINERS = ["istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane"] as const;
 
 /** What the resource and the scope say about all the records under them. Worked out once for each scope of a request, so strings are fine here. */
 export interface ScopeTraits {
@@ -90,8 +92,8 @@ export function readTraits(scope: ScopeView): ScopeTraits {
 }
 
 function writerOf(container: string, workload: string): Writer | "" {
-  if (container === "istio-proxy" || container === "linkerd-proxy") return container;
-  return OF_INGRESS_NGINX.test(workload) ? "ingress-nginx" : "";
+  const proxy = CONTAINERS.find((name) => name === container);
+  return proxy ?? (OF_INGRESS_NGINX.test(workload) ? "ingress-nginx" : "");
 }
 
 /** Every key; the value of those that are text, else "". The last of equal keys counts. */

@@ -58,7 +58,7 @@ export default defineDialect({
   matches: ({ keySet }) =>
     keySet.has("client.addr") &&
     keySet.has("client.id") &&
-    (keySet.has("uri") || keySet.has("total_ns")),
+    (keySet.has("uri") || keySet.has("total_ns") || keySet.has("processing_ns")),
   prepare(reading) {
     if (reading.beginsWith(FIELD.trace_id, X_RAY))
       reading.move(FIELD.trace_id, FIELD.x_amzn_trace_id);
