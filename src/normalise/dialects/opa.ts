@@ -29,7 +29,7 @@ function ofAddress(side: string, address: FieldName, port: FieldName): Record<st
 
 /**
  * Decision logs of the Open Policy Agent, as it prints them and as it uploads them, one record an event. The input is the caller's own; of it only what Envoy's external
- * authorization sends is known, and method and path by convention. The time is that of the decision, and neither the request's start nor its end. A result is a boolean, or an object with `allowed` or `allow`; without one
+ * authorization sends is known, claims of a token that Envoy verified among it, and method and path by convention. The time is that of the decision, and neither the request's start nor its end. A result is a boolean, or an object with `allowed` or `allow`; without one
  * the policy left it undefined. With `dry-run` the log says what would have been decided, and not that it was not enforced.
  */
 export default defineDialect({
