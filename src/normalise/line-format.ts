@@ -11,8 +11,11 @@ import {
   withoutLastField,
 } from "./format-string.ts";
 import { LINE, type LineReader } from "./line.ts";
-import { type FieldClass, NOTHING, type Part, scan } from "./line-part.ts";
+import { type FieldClass, NOTHING, type Part, scan, standsAt } from "./line-part.ts";
 import type { ScopeTraits, Writer } from "./scope-traits.ts";
+
+/** Parts of an opening: a text, a time, and a text. */
+const OPENING_PARTS = 3;
 
 /** What a format is made of, as `%NAME%` and text between. Fields whose names begin with `_` become no attributes. */
 export interface LineFormatOptions {
@@ -43,6 +46,8 @@ export interface LineFormatOptions {
 export class LineFormat implements LineReader {
   readonly firstBytes = new Uint8Array(256);
   readonly lastByte: number | undefined;
+  readonly opening: string | undefined;
+  isOpenedOtherwise = false;
   /** The format string. */
   readonly format: string;
   /** What it is made of: texts and fields. */
@@ -71,6 +76,8 @@ export class LineFormat implements LineReader {
   readonly #late: Int32Array;
   readonly #start: Int32Array;
   readonly #end: Int32Array;
+  /** The part of an anchor that did not stand where `#walk` looked last. */
+  #failed = 0;
   #from: Uint8Array = NOTHING;
   #lineEnd = 0;
   /** Behind the anchor that `#find` found. */
@@ -118,19 +125,25 @@ export class LineFormat implements LineReader {
     this.#late = new Int32Array(anchors.length);
     this.#start = new Int32Array(fields.length);
     this.#end = new Int32Array(fields.length);
+    this.opening = openingOf(parts);
     this.#noteFirstBytes(firstBytes);
     // Whatever is read in part may be cut off.
     if (partialFrom === undefined) this.lastByte = parts.at(-1)!.text.at(-1);
   }
 
   read(into: Expansion, start: number, end: number, traits: ScopeTraits): number {
+    this.isOpenedOtherwise = false;
     if (this.#writer !== undefined && this.#writer !== traits.writer) return LINE.foreign;
     this.#from = into.bytes;
     this.#lineEnd = end;
-    this.#start.fill(-1);
     const count = this.#anchors.length;
     const last = count - 1;
     const read = this.#readFromLeft(start);
+    if (read === 0 && this.opening !== undefined && this.#failed < OPENING_PARTS) {
+      this.isOpenedOtherwise = true;
+      return LINE.foreign;
+    }
+    this.#start.fill(-1);
     let result: number = LINE.foreign;
     if (read === count && this.#fitsEnd(last)) {
       result = this.#readFromRight(last, end) ? this.#setAll() : LINE.foreign;
@@ -304,12 +317,18 @@ export class LineFormat implements LineReader {
       const part = parts[i]!;
       const { text, field } = part;
       if (field < 0) {
-        if (p + text.length > end) return -1;
-        for (let j = 0; j < text.length; j++) if (from[p++] !== text[j]) return -1;
+        if (!standsAt(from, p, end, text)) {
+          this.#failed = i;
+          return -1;
+        }
+        p += text.length;
         continue;
       }
       const stop = scan(from, p, end, part);
-      if (stop < 0 || (stop === p && !part.maySayNothing)) return -1;
+      if (stop < 0 || (stop === p && !part.maySayNothing)) {
+        this.#failed = i;
+        return -1;
+      }
       if (isSetting) {
         const inside = part.class === "quoted" && stop - p > 1 ? 1 : 0;
         this.#setField(field, p + inside, stop - inside);
@@ -348,4 +367,10 @@ export class LineFormat implements LineReader {
     else if (firstBytes !== undefined) for (const c of ascii(firstBytes)) this.firstBytes[c] = 1;
     else this.firstBytes.fill(1, CHAR.space + 1);
   }
+}
+
+/** `[`, a time, and `] "`: as most formats of Envoys begin, and few other lines. */
+function openingOf([text, time, next]: readonly Part[]): string | undefined {
+  if (time?.class !== "time" || next?.text.at(-1) !== CHAR.quote) return undefined;
+  return `${Buffer.from(text!.text).toString()}%${Buffer.from(next.text).toString()}`;
 }

@@ -162,9 +162,10 @@ function fitsAsAWhole(from: Uint8Array, start: number, end: number, name: FieldC
   }
 }
 
-function standsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): boolean {
+/** Does the text stand at `p`? */
+export function standsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): boolean {
   if (p + text.length > end) return false;
-  for (let i = 1; i < text.length; i++) if (from[p + i] !== text[i]) return false;
+  for (let i = 0; i < text.length; i++) if (from[p + i] !== text[i]) return false;
   return true;
 }
 

@@ -10,6 +10,10 @@ export interface LineReader {
   readonly firstBytes: Uint8Array;
   /** The byte that every line ends with; undefined when there are several. */
   readonly lastByte?: number | undefined;
+  /** How lines begin, where other formats begin alike: a line that does not begin so is none of theirs. */
+  readonly opening?: string | undefined;
+  /** Had the line that was read last another opening? */
+  readonly isOpenedOtherwise?: boolean;
   /**
    * Reads the line [start, end) of the expansion's own bytes, without its line break, and makes its fields attributes. Returns one of LINE; after LINE.foreign
    * what was added is forgotten.

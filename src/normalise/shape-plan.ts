@@ -1,7 +1,7 @@
 import type { KeyShape } from "../records/key-shape.ts";
 import { REMARKS } from "../records/remarks.ts";
 import { findClaim, findHeader, findKey, WEIGHTS } from "./attribute-keys.ts";
-import { mayHoldLine } from "./body-reader.ts";
+import { mayHoldLine } from "./held.ts";
 import type { Dialect } from "./dialect.ts";
 import { isIstioSet, namesGatewayPath, namesKuma } from "./envoy-family.ts";
 import { FIELD } from "./fields.ts";
