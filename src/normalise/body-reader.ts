@@ -1,11 +1,11 @@
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
-import { ascii, CHAR, equalRanges, equalsText, isDigit, startsWith } from "./ascii.ts";
+import { ascii, CHAR, equalRanges, equalsText, indexOf, isDigit, startsWith } from "./ascii.ts";
 import type { Dialect } from "./dialect.ts";
 import { Expansion } from "./expansion.ts";
+import { HELD, heldBy, HOLDERS, isMetadata, isObjectText } from "./held.ts";
 import { JsonMembers } from "./json-members.ts";
 import { LINE, type LineReader } from "./line.ts";
-import { HELD, heldBy, HOLDERS, isMetadata, isObjectText } from "./held.ts";
 import { isListed, ListMembers } from "./list-members.ts";
 import type { ScopeTraits } from "./scope-traits.ts";
 
@@ -195,10 +195,19 @@ export class BodyReader {
   }
 
   /** The reader that takes the whole line, else the first that takes a part. The one that took the last line is asked first: most lines are like the one before. */
-  #tryLines(start: number, end: number, before: number, traits: ScopeTraits): Dialect | undefined {
+  #tryLines(
+    start: number,
+    behind: number,
+    before: number,
+    traits: ScopeTraits,
+  ): Dialect | undefined {
+    const into = this.expansion;
+    // Proxies write no line breaks into their lines: behind one stands another line, and the body counts as read in part.
+    const lineBreak = indexOf(into.bytes, CHAR.newline, start, behind);
+    const end = lineBreak < 0 ? behind : endOfText(into.bytes, start, lineBreak);
+    const best = lineBreak < 0 ? LINE.full : LINE.partial;
     this.lineStart = start;
     this.lineEnd = end;
-    const into = this.expansion;
     const first = into.bytes[start]!;
     const { length } = into;
     const last = this.#lastLine;
@@ -214,7 +223,7 @@ export class BodyReader {
       const status = reader.read(into, start, end, traits);
       if (status === LINE.foreign && reader.isOpenedOtherwise === true) closed = reader.opening;
       if (status === LINE.full) {
-        this.status = status;
+        this.status = best;
         if (!this.#isOrdered) this.#lastLine = line;
         return dialect;
       }
