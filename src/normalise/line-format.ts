@@ -50,6 +50,8 @@ export class LineFormat implements LineReader {
   isOpenedOtherwise = false;
   /** The format string. */
   readonly format: string;
+  /** Does it read but a part of a line? */
+  readonly isPart: boolean;
   /** What it is made of: texts and fields. */
   readonly parts: readonly Part[];
   /** Names of the fields, in the order of the format. */
@@ -97,6 +99,7 @@ export class LineFormat implements LineReader {
     }: LineFormatOptions = {},
   ) {
     this.format = format;
+    this.isPart = isPart;
     this.#best = isPart ? LINE.partial : LINE.full;
     this.#writer = writer;
     this.#unescape = unescape;

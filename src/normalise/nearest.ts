@@ -91,6 +91,7 @@ function followLines(
     .flatMap(({ name, lines = [] }) =>
       lines
         .filter((reader) => reader instanceof LineFormat)
+        .filter(({ isPart }) => !isPart)
         .map((format) => {
           const progress = followLine(format, record.buffer, start, end);
           return {
