@@ -22,6 +22,10 @@ export class BytePairs {
     }
   }
 
+  addPair(first: number, second: number): void {
+    this.bits[first | (second << 8)]! |= PAIR.sign;
+  }
+
   /** The first three letters of a word that is a sign. */
   addWord(word: string, ignoreCase = false): void {
     for (const i of [0, 1]) {

@@ -109,3 +109,28 @@ export const DEFAULT_PARAMETERS: readonly string[] = [
   "X-Goog-Signature",
   "X-Goog-Credential",
 ];
+
+/** Members that say in their value what another member, one of PAIR_VALUES, holds: `{"name":"Cookie","value":"a=1"}`. Also as the last word of a longer name. */
+export const PAIR_NAMES: readonly string[] = [
+  "key",
+  "name",
+  "header",
+  "field",
+  "param",
+  "parameter",
+  "property",
+  "path",
+  "type",
+  "id",
+];
+
+export const PAIR_VALUES: readonly string[] = ["value"];
+
+/** Objects whose members are the parameters of a query. Also behind a prefix: `parsed_query`. */
+export const QUERIES: readonly string[] = [
+  "query",
+  "query_params",
+  "query_parameters",
+  "query_string",
+  "query_string_parameters",
+];

@@ -15,7 +15,15 @@ export const RULE = {
   kept: 16,
   /** A key also where no word begins with it: `accesstoken`, `userpassword`. */
   ending: 32,
+  /** The member of a pair that says what the other is, `{"name":"Cookie","value":"…"}`, and the other. */
+  pairName: 64,
+  pairValue: 128,
+  /** What stands in the object or under the dotted name is a query that was taken apart, `parsed_query.code`. */
+  query: 256,
 } as const;
+
+/** Of names that are no secrets, and stay what they are when a configuration keeps them. */
+export const ROLES = RULE.pairName | RULE.pairValue | RULE.query;
 
 export const ANY_RULE = RULE.parameter | RULE.urlParameter | RULE.key | RULE.header;
 
@@ -30,8 +38,8 @@ interface Entry {
 const NO_NAME = 0;
 const SEPARATOR = 1;
 const HASH_BITS = 12;
-/** The last word of a key under which the parameters of a query stand. */
-const QUERY = Buffer.from("query");
+/** Names are shorter, and values longer. */
+export const MAX_WHOLE = 96;
 
 /**
  * Names that are looked for from their end backwards, which is where a text says that it was one: at `=` or `:`. Letter case, `-` and `_` make no
@@ -80,6 +88,7 @@ export class NameTable {
     this.#entries.set(hash, bucket);
     this.#hashes[hash] = 1;
     this.#longest = Math.max(this.#longest, bytes.length);
+    if ((rule & ROLES) !== 0) return;
     const last = bytes[bytes.length - 1]!;
     this.ends[last] = this.ends[String.fromCharCode(last).toUpperCase().charCodeAt(0)] = 1;
   }
@@ -111,9 +120,12 @@ export class NameTable {
       for (const entry of this.#entries.get(hash)!) {
         if (!beginsWord && (entry.rules & RULE.ending) === 0) continue;
         if (!this.#equals(entry, from, p, end, length)) continue;
-        if (isWhole && (entry.rules & RULE.kept) !== 0) return -1;
         const exact = RULE.parameter | RULE.urlParameter;
-        const usable = entry.rules & rules & (isWhole ? ~0 : ~exact);
+        let usable = entry.rules & rules & (isWhole ? ~0 : ~exact);
+        if (isWhole && (entry.rules & RULE.kept) !== 0) {
+          usable &= ROLES;
+          if (usable === 0) return -1;
+        }
         if (usable === 0) continue;
         found = entry.name;
         this.rules = usable;
@@ -126,6 +138,14 @@ export class NameTable {
     return nameEnd > lowest && (rules & RULE.key) !== 0
       ? this.find(from, floor, nameEnd, RULE.key)
       : -1;
+  }
+
+  /** Number of the name of a secret that the whole of [start, end) is, or -1: the word before a comma, or the value of a member. */
+  findWhole(from: Uint8Array, start: number, end: number): number {
+    if (end - start > MAX_WHOLE || end === start || this.ends[from[end - 1]!] === 0) return -1;
+    for (let p = start; p < end; p++)
+      if (!this.isNameByte(from[p]!) || from[p] === CHAR.space) return -1;
+    return this.find(from, start, end, RULE.key | RULE.header);
   }
 
   /** Number of the name that makes the value of an attribute under the key [start, end) a secret, or -1. */
@@ -159,9 +179,7 @@ export class NameTable {
       nameEnd--;
     let dot = nameEnd - 1;
     while (dot > start && from[dot] !== CHAR.dot) dot--;
-    if (dot - start < QUERY.length) return -1;
-    for (let i = 0; i < QUERY.length; i++)
-      if (lower(from[dot - QUERY.length + i]!) !== QUERY[i]) return -1;
+    if (this.find(from, start, dot, RULE.query) < 0) return -1;
     return this.find(from, dot + 1, nameEnd, RULE.parameter | RULE.urlParameter);
   }
 

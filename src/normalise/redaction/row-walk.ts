@@ -4,6 +4,7 @@ import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
 import { CHAR, equalsText } from "../ascii.ts";
 import { endsWithIdName } from "./card-numbers.ts";
+import { RULE } from "./name-table.ts";
 import { pseudonym, REMOVED } from "./replacement.ts";
 import {
   contextOf,
@@ -272,10 +273,19 @@ export class RowWalk {
 
   /** The value [start, end) in a map, whose length stands at `at`; that of its key at `keyAt`. */
   #walkValue(keyAt: number, at: number, start: number, end: number, step: number): void {
-    if (this.#find(start, end, contextOf(step))) {
-      this.#heedKey(behindLength(this.#bytes, keyAt), at);
+    const key = behindLength(this.#bytes, keyAt);
+    if (this.#find(start, end, contextOf(step) | this.#contextOf(key, at, start))) {
+      this.#heedKey(key, at);
       if (this.finder.count > 0) this.#replaceFound(at, start, end, placeOf(step));
     } else if (this.hidden >= 0) this.#noteHidden(start, end, placeOf(step));
+  }
+
+  /** What the key [keyStart, keyEnd) adds to the context of the value that begins at `start`. */
+  #contextOf(keyStart: number, keyEnd: number, start: number): number {
+    const bytes = this.#bytes;
+    if (bytes[start] !== CHAR.braceOpen) return 0;
+    const isQuery = this.#rules.names.find(bytes, keyStart, keyEnd, RULE.query) >= 0;
+    return isQuery ? CONTEXT.query : 0;
   }
 
   /** What looks like a card number is none under the name of a trace's ID, and an e-mail address may be the name of who acted. */

@@ -1,4 +1,11 @@
-import { DEFAULT_HEADERS, DEFAULT_KEYS, DEFAULT_PARAMETERS } from "./default-names.ts";
+import {
+  DEFAULT_HEADERS,
+  DEFAULT_KEYS,
+  DEFAULT_PARAMETERS,
+  PAIR_NAMES,
+  PAIR_VALUES,
+  QUERIES,
+} from "./default-names.ts";
 import { NameTable, RULE } from "./name-table.ts";
 import { Pattern } from "./patterns.ts";
 
@@ -72,6 +79,12 @@ export class Rules {
     add(wanted(DEFAULT_KEYS), RULE.key);
     add(wanted(DEFAULT_KEYS).filter(isDistinct), RULE.ending);
     add(options.keep ?? [], RULE.kept);
+    const addRole = (list: readonly string[], rule: number): void => {
+      for (const name of list) names.add(name, rule, 0);
+    };
+    addRole(PAIR_NAMES, RULE.pairName);
+    addRole(PAIR_VALUES, RULE.pairValue);
+    addRole(QUERIES, RULE.query);
     this.detect = Object.fromEntries(
       DETECTORS.map((detector) => [
         detector,

@@ -1,4 +1,4 @@
-import { CHAR, indexOf, isDigit, lower } from "../ascii.ts";
+import { CHAR, indexOf, isDigit } from "../ascii.ts";
 import { CardNumber } from "./card-numbers.ts";
 import {
   endOfAwsKey,
@@ -15,11 +15,13 @@ import { DecodedText, hasEscape } from "./decoded-text.ts";
 import { FoundSecrets } from "./found-secrets.ts";
 import { emailStart, emailEnd, userinfoEnd, userinfoStart } from "./mail-addresses.ts";
 import type { Rules } from "./rules.ts";
-import { RULE } from "./name-table.ts";
+import { Members } from "./members.ts";
+import { MAX_WHOLE, ROLES, RULE } from "./name-table.ts";
 import { SIGN, Signs } from "./signs.ts";
 import {
   closesString,
   CONTEXT,
+  endOfFlat,
   endOfHeader,
   endOfNested,
   endOfParameter,
@@ -50,6 +52,14 @@ export class SecretFinder extends FoundSecrets {
   #end = 0;
   #floor = 0;
   #context = 0;
+  readonly #members = new Members();
+  /** RULE of the name looked at last, when it is no secret's and one of ROLES. */
+  #role = 0;
+  /** The colon of a member that is a secret, and the number of the name that another gave it. */
+  #pairAt = -1;
+  #pairName = -1;
+  /** Up to here the members are the parameters of a query. */
+  #queryEnd = 0;
   /** No JWT begins before this: what looked like one had no second part. */
   #noJwtBefore = 0;
 
@@ -104,6 +114,9 @@ export class SecretFinder extends FoundSecrets {
     this.#floor = start;
     this.#noJwtBefore = start;
     this.#end = end;
+    this.#pairAt = -1;
+    const isQuery = (this.#context & CONTEXT.query) !== 0 && from[start] === CHAR.braceOpen;
+    this.#queryEnd = isQuery ? endOfFlat(from, this.#levels, start, end, 0, 0) : start;
     let p = start;
     if ((this.#context & CONTEXT.authority) !== 0) p = this.#atAuthority(start);
     while (p < end) {
@@ -131,6 +144,8 @@ export class SecretFinder extends FoundSecrets {
         return this.#atName(p);
       case SIGN.colon:
         return this.#signs.mayFollowName(from, p, this.#floor, this.#end) ? this.#atName(p) : p + 1;
+      case SIGN.comma:
+        return p > this.#floor && isQuote(from[p - 1]!) ? this.#atComma(p) : p + 1;
       case SIGN.at:
         return this.#atAt(p);
       case SIGN.jwt:
@@ -179,26 +194,28 @@ export class SecretFinder extends FoundSecrets {
       quote = from[--nameEnd]!;
       for (; nameEnd > floor && from[nameEnd - 1] === CHAR.backslash; nameEnd--) slashes++;
     }
-    let name = this.#nameBefore(nameEnd, isColon);
-    if (name < 0 && isColon && quote !== 0) name = this.#nameOfPair(nameEnd - VALUE.length);
+    let name = this.#nameBefore(nameEnd, isColon, quote !== 0);
+    if (name < 0 && this.#role !== 0) name = this.#nameByRole(p, slashes);
     if (name < 0) return p + 1;
     const level = this.#levels === null ? 0 : this.#levels[p]!;
     return this.#redactValue(p + 1, name, level, isColon, isColon || isApart, quote, slashes);
   }
 
-  /** The name that ends at `end`, or one of the parts of `a[b]`; -1 when none is to be redacted. */
-  #nameBefore(end: number, isColon: boolean): number {
+  /** The name that ends at `end`, or one of the parts of `a[b]`; -1 when none is to be redacted: then `#role` says what else it may be. */
+  #nameBefore(end: number, isColon: boolean, isQuoted: boolean): number {
     const { names } = this.#rules;
     const from = this.text;
-    const rules = isColon
-      ? RULE.key | RULE.header
-      : RULE.key | RULE.header | RULE.parameter | RULE.urlParameter;
+    let rules = RULE.key | RULE.header;
+    if (!isColon || end < this.#queryEnd) rules |= RULE.parameter | RULE.urlParameter;
+    if (isColon && isQuoted) rules |= ROLES;
+    this.#role = 0;
     let p = end;
     for (let parts = 0; parts < MAX_PARTS; parts++) {
       const isBracketed = p > this.#floor && from[p - 1] === CHAR.bracketClose;
       if (isBracketed) p--;
       const name = names.find(from, this.#floor, p, rules);
-      if (name >= 0 && this.#isUsable()) return name;
+      if (name >= 0 && (names.rules & ~ROLES) === 0) this.#role = names.rules;
+      else if (name >= 0 && this.#isUsable()) return name;
       if (!isBracketed) return -1;
       while (p > this.#floor && from[p - 1] !== CHAR.bracketOpen && names.isNameByte(from[p - 1]!))
         p--;
@@ -208,22 +225,85 @@ export class SecretFinder extends FoundSecrets {
     return -1;
   }
 
-  /** Of the pair `"key":"Cookie","value":…`, whose second name begins at `start`, what the first member says that the value is; -1 for all else. */
-  #nameOfPair(start: number): number {
+  /**
+   * What the member with the colon at `colon` says of others: of a pair, `{"key":"Cookie","value":…}` in any order, the one what the other is; and which are the parameters of a
+   * query. Answers with the number of the name that so makes its own value a secret, or -1.
+   */
+  #nameByRole(colon: number, slashes: number): number {
+    if (colon === this.#pairAt) return this.#pairName;
+    const { names } = this.#rules;
+    const members = this.#members;
+    const from = this.text;
+    const levels = this.#levels;
+    const role = this.#role;
+    members.begin(from, levels, colon, this.#end, slashes);
+    const { valueStart } = members;
+    if ((role & RULE.query) !== 0) {
+      const level = levels === null ? 0 : levels[colon]!;
+      if (colon >= this.#queryEnd && from[valueStart] === CHAR.braceOpen)
+        this.#queryEnd = endOfFlat(from, levels, valueStart, this.#end, slashes, level);
+      return -1;
+    }
+    const isValue = (role & RULE.pairValue) !== 0;
+    let name = isValue ? -1 : this.#nameInValue();
+    if (!isValue && name < 0) return -1;
+    for (let i = 0; i < MAX_MEMBERS && members.next(); i++) {
+      const { nameStart, nameEnd } = members;
+      const other = isValue ? RULE.pairName : RULE.pairValue;
+      if (names.find(from, nameStart, nameEnd, other) < 0) continue;
+      if (!isValue) {
+        this.#pairAt = members.colon;
+        this.#pairName = name;
+        return -1;
+      }
+      name = this.#nameInValue();
+      if (name >= 0) return name;
+    }
+    return -1;
+  }
+
+  /** Number of the name of a secret that the member's value is. */
+  #nameInValue(): number {
+    const { isString, valueStart, valueEnd } = this.#members;
+    return isString ? this.#rules.names.findWhole(this.text, valueStart, valueEnd) : -1;
+  }
+
+  /**
+   * In a list of headers, `["Cookie","a=1","Host","x"]`, the string behind the name of one is its value; in a list of two, `["password","x"]`, that behind any name of a secret.
+   * The comma is at `p`.
+   */
+  #atComma(p: number): number {
+    const { names } = this.#rules;
     const from = this.text;
     const floor = this.#floor;
-    if (start <= floor) return -1;
-    for (let i = 0; i < VALUE.length; i++) if (lower(from[start + i]!) !== VALUE[i]) return -1;
-    const before = (p: number, isPassed: (c: number) => boolean): number => {
-      while (p > floor && isPassed(from[p - 1]!)) p--;
-      return p;
-    };
-    const isMark = (c: number): boolean => isQuote(c) || c === CHAR.backslash;
-    const comma = before(before(start, isMark), isSpace) - 1;
-    if (comma < floor || from[comma] !== CHAR.comma) return -1;
-    const marks = before(comma, isSpace);
-    const end = before(marks, isMark);
-    return end === marks ? -1 : this.#rules.names.find(from, floor, end, RULE.key | RULE.header);
+    const quote = from[p - 1]!;
+    let nameEnd = p - 1;
+    let slashes = 0;
+    for (; nameEnd > floor && from[nameEnd - 1] === CHAR.backslash; nameEnd--) slashes++;
+    if (nameEnd === floor || names.ends[from[nameEnd - 1]!] === 0) return p + 1;
+    let start = nameEnd;
+    const lowest = Math.max(floor, nameEnd - MAX_WHOLE);
+    while (start > lowest && names.isNameByte(from[start - 1]!)) start--;
+    if (start === lowest || from[start - 1] !== quote) return p + 1;
+    const name = names.findWhole(from, start, nameEnd);
+    if (name < 0) return p + 1;
+    const isHeader = (names.rules & RULE.header) !== 0;
+    // Python writes `(b'cookie', b'a=1')`.
+    let sign = p;
+    while (sign + 1 < this.#end && isSpace(from[sign + 1]!)) sign++;
+    if (from[sign + 1] === BYTES && from[sign + 2] === quote) sign++;
+    const members = this.#members;
+    members.begin(from, this.#levels, sign, this.#end, slashes);
+    const behind = members.byteBehind;
+    // A string and a colon: the next member of an object.
+    if (behind === CHAR.colon) return p + 1;
+    if (!isHeader || (!members.isString && !members.isNested)) {
+      let open = start - 1 - slashes;
+      if (open > floor && from[open - 1] === BYTES) open--;
+      if (open === floor || !isOpening(from[open - 1]!) || !isClosing(behind)) return p + 1;
+    }
+    const level = this.#levels === null ? 0 : this.#levels[p]!;
+    return this.#redactValue(sign + 1, name, level, true, true, quote, slashes);
   }
 
   #hasBlank(): boolean {
@@ -235,6 +315,7 @@ export class SecretFinder extends FoundSecrets {
   #isUsable(): boolean {
     const { names } = this.#rules;
     if (names.rules !== RULE.urlParameter || (this.#context & CONTEXT.text) === 0) return true;
+    if (names.start < this.#queryEnd) return true;
     // A whole text that is a query.
     if (names.start === this.#floor) return this.count === 0 && !this.#hasBlank();
     const before = this.text[names.start - 1]!;
@@ -413,8 +494,10 @@ export class SecretFinder extends FoundSecrets {
   }
 }
 
-/** The second name of a pair. */
-const VALUE = Buffer.from("value");
+/** The letter in front of a string of bytes in Python. */
+const BYTES = 0x62;
+/** Members of an object among which the other one of a pair is looked for. */
+const MAX_MEMBERS = 8;
 /** Parts of a name such as `a[b][c]` that are looked at. */
 const MAX_PARTS = 8;
 /** Bytes of a longer name in front of the one that was found. */
@@ -431,6 +514,15 @@ function isBlank(c: number): boolean {
 
 function isSpace(c: number): boolean {
   return c <= CHAR.space;
+}
+
+/** Of a list or a pair. */
+function isOpening(c: number): boolean {
+  return c === CHAR.bracketOpen || c === 0x28;
+}
+
+function isClosing(c: number): boolean {
+  return c === CHAR.bracketClose || c === 0x29;
 }
 
 function isBracket(c: number): boolean {

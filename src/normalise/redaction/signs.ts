@@ -3,6 +3,7 @@ import { BytePairs, PAIR } from "./byte-pairs.ts";
 import { isCardSeparator, mayHoldCard } from "./card-numbers.ts";
 import { isSchemeStart } from "./credentials.ts";
 import type { Rules } from "./rules.ts";
+import { isQuote } from "./value-end.ts";
 
 /** What a byte may be the sign of. Zero, which is nearly all of them: of nothing. */
 export const SIGN = {
@@ -17,6 +18,7 @@ export const SIGN = {
   aws: 8,
   digit: 9,
   pattern: 10,
+  comma: 11,
 } as const;
 
 /** Those of which one byte is enough; the others are known by more letters. */
@@ -66,6 +68,7 @@ export class Signs {
     signs[CHAR.colon] = SIGN.colon;
     signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
     signs[CHAR.at] = SIGN.at;
+    signs[CHAR.comma] = SIGN.comma;
     if (detect.jwt >= 0) signs[LETTER.J] = SIGN.jwt;
     signs[LETTER.B] = signs[LETTER.b] = SIGN.scheme;
     if (detect.private_key >= 0) signs[LETTER.P] = SIGN.pem;
@@ -80,6 +83,12 @@ export class Signs {
     for (let c = 0; c < 256; c++)
       if (OF_ONE_BYTE.has(signs[c]!) || this.#patternStarts[c] === 1) pairs.addByte(c);
     pairs.addByte(CHAR.colon, (before) => this.#nameEnds[before] === 1);
+    // Between two strings of a list, which may have blanks between them.
+    for (const quote of [CHAR.quote, APOSTROPHE]) {
+      pairs.addPair(quote, CHAR.comma);
+      pairs.addPair(CHAR.comma, quote);
+    }
+    for (const blank of [CHAR.space, CHAR.newline, TAB]) pairs.addPair(CHAR.comma, blank);
     for (const word of ["basic", "bearer"]) pairs.addWord(word, true);
     for (const word of ["PRIVATE", "AKIA", "ASIA"]) pairs.addWord(word);
     if (this.#hasCards) pairs.addRun((c) => isDigit(c) || isCardSeparator(c));
@@ -143,6 +152,8 @@ export class Signs {
     switch (this.of[from[p]!]) {
       case SIGN.colon:
         return this.mayFollowName(from, p, start, end);
+      case SIGN.comma:
+        return p > start && isQuote(from[p - 1]!);
       case SIGN.scheme:
         return isSchemeStart(from, p);
       case SIGN.jwt:

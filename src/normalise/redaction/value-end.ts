@@ -21,6 +21,8 @@ export const CONTEXT = {
   authority: 8,
   /** The value is a header's, in which semicolons and slashes are common. */
   header: 16,
+  /** An object in it is a query that was taken apart. */
+  query: 32,
 } as const;
 
 /**
@@ -150,6 +152,23 @@ export function endOfNested(
     if (c === CHAR.quote) p = endOfString(from, levels, p + 1, end, c, slashes, level) + slashes;
     else if (c === CHAR.braceOpen || c === CHAR.bracketOpen) depth++;
     else if (closes(c) && --depth === 0) return p + 1;
+  }
+  return end;
+}
+
+/** The first brace behind the one at `start`, strings left out: what stands between the two are members whose values are no objects. */
+export function endOfFlat(
+  from: Uint8Array,
+  levels: Uint8Array | null,
+  start: number,
+  end: number,
+  slashes: number,
+  level: number,
+): number {
+  for (let p = start + 1; p < end; p++) {
+    const c = from[p]!;
+    if (c === CHAR.quote) p = endOfString(from, levels, p + 1, end, c, slashes, level) + slashes;
+    else if (c === CHAR.braceOpen || c === CHAR.braceClose) return p;
   }
   return end;
 }

@@ -176,6 +176,103 @@ t.test("in a text, names are found with their values, however they are written",
     t.equal(redact(text), text, text);
 });
 
+t.test("of a pair the one member says what the other is, in any order", async (t) => {
+  const cases: [string, string][] = [
+    ['{"value":"a","name":"Cookie"}', '{"value":"[redacted]","name":"Cookie"}'],
+    ['[{"value":"a","key":"password"}]', '[{"value":"[redacted]","key":"password"}]'],
+    [
+      '{"name":"Cookie","enabled":true,"value":"a","b":1}',
+      '{"name":"Cookie","enabled":true,"value":"[redacted]","b":1}',
+    ],
+    [
+      '{"type":"field", "value":"a b", "msg":"too short", "path":"password", "location":"body"}',
+      '{"type":"field", "value":"[redacted]", "msg":"too short", "path":"password", "location":"body"}',
+    ],
+    [
+      '{"headerName":"Authorization","headerValue":"a"}',
+      '{"headerName":"Authorization","headerValue":"[redacted]"}',
+    ],
+    ['{"key":"password","raw_value":5}', '{"key":"password","raw_value":"[redacted]"}'],
+    ['{"value":{"stringValue":"a"},"key":"password"}', '{"value":"[redacted]","key":"password"}'],
+    ['{"value":["a","b"],"name":"Cookie"}', '{"value":"[redacted]","name":"Cookie"}'],
+    ["{'value': \"a'b\", 'name': 'Cookie'}", "{'value': \"[redacted]\", 'name': 'Cookie'}"],
+    [
+      '{"m":"{\\"value\\":\\"a\\",\\"name\\":\\"Cookie\\"}"}',
+      '{"m":"{\\"value\\":\\"[redacted]\\",\\"name\\":\\"Cookie\\"}"}',
+    ],
+    [
+      "f=%7B%22value%22%3A%22a%22%2C%22name%22%3A%22Cookie%22%7D",
+      "f=%7B%22value%22%3A%22[redacted]%22%2C%22name%22%3A%22Cookie%22%7D",
+    ],
+  ];
+  for (const [text, expected] of cases) t.equal(redact(text), expected, text);
+  for (const text of [
+    '{"value":"a","name":"Host"}',
+    '{"value":"a"},{"name":"Cookie"}',
+    '{"value":"a","b":{"name":"Cookie"}}',
+    '{"value":"a","name":"The Cookie"}',
+    '{"name":"Cookie"},{"value":"a"}',
+    '{"path":"/api/token","value":5}',
+  ])
+    t.equal(redact(text), text, text);
+  // What `keep` says of a name does not change what it says of another.
+  t.equal(
+    redactorOf({ keep: ["key"] })('{"key":"Cookie","value":"a"}'),
+    '{"key":"Cookie","value":"[redacted]"}',
+  );
+});
+
+t.test("in a list, what stands behind the name of a header is its value", async (t) => {
+  const cases: [string, string][] = [
+    [
+      '["host","x","authorization","Own a","Cookie", "a=1; b=2"]',
+      '["host","x","authorization","[redacted]","Cookie", "[redacted]"]',
+    ],
+    ['[\n  "Cookie",\n  "a"\n]', '[\n  "Cookie",\n  "[redacted]"\n]'],
+    ["['Host', 'x', 'X-Api-Key', 'a']", "['Host', 'x', 'X-Api-Key', '[redacted]']"],
+    ['[["cookie","a"],["host","x"]]', '[["cookie","[redacted]"],["host","x"]]'],
+    ['[["password","a"],["user","x"]]', '[["password","[redacted]"],["user","x"]]'],
+    ['["cookie",["a","b"]]', '["cookie","[redacted]"]'],
+    ['["password",12345]', '["password","[redacted]"]'],
+    ["[('password', 'a')]", "[('password', '[redacted]')]"],
+    ["[(b'password', b'a b')]", "[(b'password', b'[redacted]')]"],
+    ['{"m":"[\\"cookie\\",\\"a b\\"]"}', '{"m":"[\\"cookie\\",\\"[redacted]\\"]"}'],
+    ["h=%5B%22cookie%22%2C%22a%22%5D", "h=%5B%22cookie%22%2C%22[redacted]%22%5D"],
+  ];
+  for (const [text, expected] of cases) t.equal(redact(text), expected, text);
+  for (const text of [
+    '{"a":"cookie","b":"x"}',
+    '["user","password","email"]',
+    '["no cookie","x"]',
+    '["x","cookie"]',
+    'said "cookie", then "b"',
+  ])
+    t.equal(redact(text), text, text);
+});
+
+t.test("the members of a query that was taken apart are its parameters", async (t) => {
+  const cases: [string, string][] = [
+    ['{"query":{"code":"a","page":"2"}}', '{"query":{"code":"[redacted]","page":"2"}}'],
+    [
+      '{"parsed_query":{"page":["2"],"code":["a"]},"code":200}',
+      '{"parsed_query":{"page":["2"],"code":"[redacted]"},"code":200}',
+    ],
+    ['{"queryStringParameters":{"sig":"a"}}', '{"queryStringParameters":{"sig":"[redacted]"}}'],
+    [
+      '{"m":"{\\"query\\":{\\"a\\":\\"}\\",\\"code\\":\\"a\\"}}"}',
+      '{"m":"{\\"query\\":{\\"a\\":\\"}\\",\\"code\\":\\"[redacted]\\"}}"}',
+    ],
+  ];
+  for (const [text, expected] of cases) t.equal(redact(text), expected, text);
+  for (const text of [
+    '{"query":{"status_code":"200"},"code":200,"key":"a"}',
+    '{"query":{"term":{"code":"200","session":"a"}}}',
+    '{"enquiry":{"code":"a"}}',
+    '{"query":"select","code":200}',
+  ])
+    t.equal(redact(text), text, text);
+});
+
 t.test("base64 that ends like a name is none", async (t) => {
   for (const text of [
     "Dry3n+XkPw==",
@@ -283,6 +380,7 @@ t.test("keys name a secret in every common spelling", async (t) => {
     "set-cookie",
     "input.parsed_query.code",
     "query.code.0",
+    "queryStringParameters.code",
     "url.Query.X-Amz-Signature",
   ])
     t.ok(isSecret(key), key);
@@ -453,6 +551,15 @@ t.test("arbitrary text is changed only where something is redacted, in linear ti
     "AKIA",
     '"token":{',
     "Bearer a",
+    '"value":{',
+    '"value":"a",',
+    '"value":[[',
+    "'value':\"",
+    '"name":"cookie",',
+    '"query":{',
+    '"cookie",',
+    '"a",',
+    "<password>",
   ]) {
     const text = unit.repeat(Math.ceil(400_000 / unit.length));
     const started = performance.now();
