@@ -1,4 +1,4 @@
-import { CHAR, hexValue, isDigit, lower } from "../ascii.ts";
+import { CHAR, equalRanges, hexValue, isDigit, lower } from "../ascii.ts";
 
 const MIN_DIGITS = 13;
 const MAX_DIGITS = 19;
@@ -10,8 +10,11 @@ const MAX_ID = 64;
 /** Names in front of a number that make it an ID: Datadog writes trace and span IDs in decimal. */
 const ID_NAMES = ["traceid", "spanid", "parentid"].map((name) => Buffer.from(name));
 
+/** Bytes between two groups of digits: a dash between blanks, or a blank that is no ASCII. */
+const MAX_GAP = 3;
+
 /**
- * Where a card number (PAN) begins and ends, as `start` and `end`: 13 to 19 digits, a blank or dash allowed between any two, with the
+ * Where a card number (PAN) begins and ends, as `start` and `end`: 13 to 19 digits, dashes allowed between any two and other gaps between the groups that are printed, with the
  * check digit of Luhn and a prefix and length of a known issuer. Source: ISO/IEC 7812-1; the issuers' published ranges.
  */
 export class CardNumber {
@@ -33,8 +36,11 @@ export class CardNumber {
           return true;
         q++;
         while (q < limit && isDigit(from[q]!)) q++;
-      } else if (isCardSeparator(from[q]!) && q + 1 < limit && isDigit(from[q + 1]!)) q++;
-      else break;
+      } else {
+        const behind = behindGap(from, q, limit);
+        if (behind < 0) break;
+        q = behind;
+      }
     }
     this.end = q;
     return false;
@@ -45,12 +51,15 @@ export class CardNumber {
     const digits = this.#digits;
     let count = 0;
     let q = p;
-    for (; q < limit && count < MAX_DIGITS; q++) {
+    while (q < limit && count < MAX_DIGITS) {
       const c = from[q]!;
       if (isDigit(c)) {
         digits[count] = c - CHAR.zero;
-        this.#ends[count++] = q + 1;
-      } else if (!isCardSeparator(c) || q + 1 >= limit || !isDigit(from[q + 1]!)) break;
+        this.#ends[count++] = ++q;
+      } else {
+        q = behindGap(from, q, limit);
+        if (q < 0) break;
+      }
     }
     for (; count >= MIN_DIGITS; count--) {
       const end = this.#ends[count - 1]!;
@@ -70,7 +79,7 @@ export class CardNumber {
 }
 
 /**
- * May the range hold 13 digits with single separators? Looks at every 13th byte, one of which such a run must cover: most texts are told apart with few looks.
+ * May the range hold 13 digits with nothing but separators between them? Looks at every 13th byte, one of which such a run must cover: most texts are told apart with few looks.
  */
 export function mayHoldCard(from: Uint8Array, start: number, end: number): boolean {
   for (let p = start + MIN_DIGITS - 1; p < end; p += MIN_DIGITS) {
@@ -86,29 +95,38 @@ export function mayHoldCard(from: Uint8Array, start: number, end: number): boole
 }
 
 /**
- * Numbers side by side, such as the byte counts of a line, are no card: with blanks its groups are those that are printed on one, four digits each
- * (the last may have fewer) or 4-6-5 and 4-6-4.
+ * Numbers side by side, such as the byte counts of a line, are no card: its gaps are all alike, and unless they are dashes its groups are those that are printed on one, four digits
+ * each (the last may have fewer) or 4-6-5 and 4-6-4.
  */
 function isGroupedLikeCard(from: Uint8Array, start: number, end: number): boolean {
-  let hasBlank = false;
   let isPlain = true;
   let group = 0;
-  let count = 0;
-  for (let p = start; p <= end; p++) {
-    if (p < end && isDigit(from[p]!)) {
-      count++;
-      continue;
-    }
-    if (p < end && from[p] !== CHAR.minus) hasBlank = true;
-    const isLast = p === end;
+  let first = -1;
+  let gap = 0;
+  for (let p = start; p < end;) {
+    let q = p;
+    while (q < end && isDigit(from[q]!)) q++;
+    const count = q - p;
+    const isLast = q === end;
     const isFour = isLast ? count <= 4 : count === 4;
     const isAmex = group === 1 ? count === 6 : group === 2 && isLast && count >= 4 && count <= 5;
-    if (group === 0 && count !== 4) isPlain = false;
-    if (group > 0 && !isFour && !isAmex) isPlain = false;
+    if (group === 0 ? count !== 4 : !isFour && !isAmex) isPlain = false;
     group++;
-    count = 0;
+    if (isLast) break;
+    p = behindGap(from, q, end);
+    if (first < 0) {
+      first = q;
+      gap = p - q;
+    } else if (!equalRanges(from, first, first + gap, from, q, p)) return false;
   }
-  return !hasBlank || isPlain;
+  return isPlain || first < 0 || (gap === 1 && from[first] === CHAR.minus);
+}
+
+/** The digit behind the gap between two groups at `p`, or -1. */
+function behindGap(from: Uint8Array, p: number, limit: number): number {
+  let q = p;
+  while (q < limit && q - p < MAX_GAP && isCardSeparator(from[q]!)) q++;
+  return q < limit && isDigit(from[q]!) ? q : -1;
 }
 
 function countDigits(from: Uint8Array, start: number, end: number): number {
@@ -117,9 +135,13 @@ function countDigits(from: Uint8Array, start: number, end: number): number {
   return count;
 }
 
+/** Blanks, dashes, dots and their like; a plus is a blank in a form, and what is no ASCII a no-break space, a thin one or a dash in UTF-8. */
+const SEPARATORS = new Set(Buffer.from(" +-._\u00a0\u2007\u2009\u202f\u2010\u2011\u2013"));
+const IS_SEPARATOR = Uint8Array.from({ length: 256 }, (_, c) => (SEPARATORS.has(c) ? 1 : 0));
+
 /** What may stand between two digits of a card. */
 export function isCardSeparator(c: number): boolean {
-  return c === CHAR.space || c === CHAR.minus || c === CHAR.plus;
+  return IS_SEPARATOR[c] === 1;
 }
 
 const RUN_BYTES = Uint8Array.from({ length: 256 }, (_, c) =>

@@ -322,6 +322,14 @@ t.test("credentials are known by their look", async (t) => {
     ["card 4111-1111-1111-1111 ok", "card [redacted] ok"],
     ["pan=4111+1111+1111+1111&x=1", "pan=[redacted]&x=1"],
     ["pan=4111%201111%201111%201111", "pan=[redacted]"],
+    ["pan=4111%C2%A01111%C2%A01111%C2%A01111", "pan=[redacted]"],
+    ["card 4111.1111.1111.1111 ok", "card [redacted] ok"],
+    ["card 4111_1111_1111_1111 ok", "card [redacted] ok"],
+    ["card 4111\u00a01111\u00a01111\u00a01111, ok", "card [redacted], ok"],
+    ["card 4111\u20131111\u20131111\u20131111 ok", "card [redacted] ok"],
+    ["card 4111 - 1111 - 1111 - 1111 ok", "card [redacted] ok"],
+    ["card 3782 822463 10005 of 2026-11-22", "card [redacted] of 2026-11-22"],
+    ["2026-11-22 4111 1111 1111 1111 200", "2026-11-22 [redacted] 200"],
     ["378282246310005/5555555555554444", "[redacted]/[redacted]"],
   ];
   for (const [text, expected] of cases) t.equal(redact(text), expected, text);
@@ -340,6 +348,10 @@ t.test("credentials are known by their look", async (t) => {
     "outbound|8080||orders.shop.svc.cluster.local",
     "10.0.0.1:8080 2001:db8::1 12:30:05",
     "4096 5123 150 1504 99",
+    "4111.1111 1111.1111 41111111.11111111",
+    "4111 - 11111111 - 1111",
+    "4111.111111111.111",
+    "10.244.1.17:4111 10.0.0.1 192.168.100.200",
   ])
     t.equal(redact(text), text, text);
 });
