@@ -192,6 +192,9 @@ const redact = section(
       userinfo: detected("user:password@ in URLs."),
       private_key: detected("Private keys in PEM."),
       aws_key: detected("AWS access key IDs."),
+      vendor_token: detected(
+        "Tokens that begin as those of GitHub, GitLab, npm, PyPI, Slack, Stripe, Anthropic, OpenAI, Google, Vault and SendGrid do.",
+      ),
       card: detected("Card numbers: 13 to 19 digits of a known issuer with the right check digit."),
       email: detected(
         "E-mail addresses, but for those that say who acted: Actor, EndUser, the principals, enduser.id and user.id.",

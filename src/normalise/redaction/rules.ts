@@ -17,6 +17,7 @@ export const DETECTORS = [
   "userinfo",
   "private_key",
   "aws_key",
+  "vendor_token",
   "card",
   "email",
 ] as const;

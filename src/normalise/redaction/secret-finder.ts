@@ -1,4 +1,4 @@
-import { CHAR, indexOf, isDigit } from "../ascii.ts";
+import { ascii, CHAR, indexOf, indexOfText, isDigit, startsWith } from "../ascii.ts";
 import { CardNumber } from "./card-numbers.ts";
 import {
   endOfAwsKey,
@@ -31,6 +31,7 @@ import {
   endsString,
   isQuote,
 } from "./value-end.ts";
+import { VendorToken } from "./vendor-tokens.ts";
 
 const LETTER = { a: 0x61, e: 0x65, y: 0x79 } as const;
 const DASH = CHAR.minus;
@@ -47,6 +48,7 @@ export class SecretFinder extends FoundSecrets {
   readonly #looks: ReadonlySet<number>;
   readonly #decoded = new DecodedText();
   readonly #card = new CardNumber();
+  readonly #token = new VendorToken();
   /** Of the search that goes on. */
   #levels: Uint8Array | null = null;
   #end = 0;
@@ -146,6 +148,8 @@ export class SecretFinder extends FoundSecrets {
         return this.#signs.mayFollowName(from, p, this.#floor, this.#end) ? this.#atName(p) : p + 1;
       case SIGN.comma:
         return p > this.#floor && isQuote(from[p - 1]!) ? this.#atComma(p) : p + 1;
+      case SIGN.tag:
+        return this.#atTag(p);
       case SIGN.at:
         return this.#atAt(p);
       case SIGN.jwt:
@@ -160,6 +164,10 @@ export class SecretFinder extends FoundSecrets {
       }
       case SIGN.aws:
         return this.#atAwsKey(p);
+      case SIGN.token:
+        return this.#token.read(from, p, this.#end, this.#floor)
+          ? this.#push(this.#token.start, this.#token.end, detect.vendor_token)
+          : p + 1;
       case SIGN.digit:
         if (this.#card.read(from, p, this.#end, this.#floor))
           return this.#push(this.#card.start, this.#card.end, detect.card);
@@ -198,7 +206,19 @@ export class SecretFinder extends FoundSecrets {
     if (name < 0 && this.#role !== 0) name = this.#nameByRole(p, slashes);
     if (name < 0) return p + 1;
     const level = this.#levels === null ? 0 : this.#levels[p]!;
-    return this.#redactValue(p + 1, name, level, isColon, isColon || isApart, quote, slashes);
+    // `:=`, and the `=>` of Ruby and PHP
+    const isLong = from[p + 1] === (isColon ? CHAR.equals : MORE);
+    const isLikeColon = isColon || isLong;
+    const behind = isLong ? p + 2 : p + 1;
+    return this.#redactValue(
+      behind,
+      name,
+      level,
+      isLikeColon,
+      isLikeColon || isApart,
+      quote,
+      slashes,
+    );
   }
 
   /** The name that ends at `end`, or one of the parts of `a[b]`; -1 when none is to be redacted: then `#role` says what else it may be. */
@@ -304,6 +324,38 @@ export class SecretFinder extends FoundSecrets {
     }
     const level = this.#levels === null ? 0 : this.#levels[p]!;
     return this.#redactValue(sign + 1, name, level, true, true, quote, slashes);
+  }
+
+  /** The text of an element of XML under the name of a secret, `<ns:password type="x">`: up to the tag behind it, or one word where it was cut. `>` is at `p`. */
+  #atTag(p: number): number {
+    const { names } = this.#rules;
+    const from = this.text;
+    const lowest = Math.max(this.#floor, p - MAX_TAG);
+    let open = p - 1;
+    while (open > lowest && from[open] !== LESS && from[open] !== MORE) open--;
+    if (from[open] !== LESS || open < lowest) return p + 1;
+    let start = open + 1;
+    let nameEnd = start;
+    for (; nameEnd < p && from[nameEnd]! > CHAR.space; nameEnd++)
+      if (from[nameEnd] === CHAR.colon) start = nameEnd + 1;
+    const name = names.find(from, start, nameEnd, RULE.key | RULE.header);
+    if (name < 0) return p + 1;
+    let value = p + 1;
+    const end = this.#end;
+    if (startsWith(from, value, end, CDATA)) {
+      value += CDATA.length;
+      const closing = indexOfText(from, CDATA_END, value, end);
+      return this.#pushValue(value, closing < 0 ? end : closing, name);
+    }
+    let tag = value;
+    while (tag < end && from[tag] !== LESS) tag++;
+    if (tag + 1 < end && from[tag + 1] === CHAR.slash) {
+      while (value < tag && isSpace(from[value]!)) value++;
+      return this.#pushValue(value, tag, name);
+    }
+    // `Optional<Token>` is a type.
+    if (open > this.#floor && names.isNameByte(from[open - 1]!)) return p + 1;
+    return this.#pushValue(value, endOfWord(from, value, tag), name);
   }
 
   #hasBlank(): boolean {
@@ -496,6 +548,12 @@ export class SecretFinder extends FoundSecrets {
 
 /** The letter in front of a string of bytes in Python. */
 const BYTES = 0x62;
+const LESS = 0x3c;
+const MORE = 0x3e;
+/** Bytes of a tag of XML with its attributes. */
+const MAX_TAG = 256;
+const CDATA = ascii("<![CDATA[");
+const CDATA_END = ascii("]]>");
 /** Members of an object among which the other one of a pair is looked for. */
 const MAX_MEMBERS = 8;
 /** Parts of a name such as `a[b][c]` that are looked at. */

@@ -4,6 +4,7 @@ import { isCardSeparator, mayHoldCard } from "./card-numbers.ts";
 import { isSchemeStart } from "./credentials.ts";
 import type { Rules } from "./rules.ts";
 import { isQuote } from "./value-end.ts";
+import { TOKEN_SIGNS, TOKEN_WORDS, VendorToken } from "./vendor-tokens.ts";
 
 /** What a byte may be the sign of. Zero, which is nearly all of them: of nothing. */
 export const SIGN = {
@@ -19,6 +20,8 @@ export const SIGN = {
   digit: 9,
   pattern: 10,
   comma: 11,
+  tag: 12,
+  token: 13,
 } as const;
 
 /** Those of which one byte is enough; the others are known by more letters. */
@@ -31,6 +34,8 @@ const QUAD = 4;
 const STRIDE = 2 * QUAD;
 const TAB = 0x09;
 const APOSTROPHE = 0x27;
+/** `>` */
+const MORE = 0x3e;
 const LETTER = {
   a: 0x61,
   z: 0x7a,
@@ -56,6 +61,7 @@ export class Signs {
   readonly #patternStarts = new Uint8Array(256);
   readonly #pairs: Uint8Array;
   readonly #hasCards: boolean;
+  readonly #token = new VendorToken();
 
   constructor({ detect, names, patterns }: Rules) {
     const signs = this.of;
@@ -69,10 +75,12 @@ export class Signs {
     signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
     signs[CHAR.at] = SIGN.at;
     signs[CHAR.comma] = SIGN.comma;
+    signs[MORE] = SIGN.tag;
     if (detect.jwt >= 0) signs[LETTER.J] = SIGN.jwt;
     signs[LETTER.B] = signs[LETTER.b] = SIGN.scheme;
     if (detect.private_key >= 0) signs[LETTER.P] = SIGN.pem;
     if (detect.aws_key >= 0) signs[LETTER.A] = SIGN.aws;
+    if (detect.vendor_token >= 0) for (const c of TOKEN_SIGNS) signs[c] = SIGN.token;
     this.withDigits = signs.slice().fill(SIGN.digit, CHAR.zero, CHAR.nine + 1);
     this.#nameEnds = names.ends.slice();
     for (const c of [CHAR.quote, APOSTROPHE, CHAR.bracketClose, CHAR.space, TAB])
@@ -82,7 +90,7 @@ export class Signs {
     const pairs = new BytePairs();
     for (let c = 0; c < 256; c++)
       if (OF_ONE_BYTE.has(signs[c]!) || this.#patternStarts[c] === 1) pairs.addByte(c);
-    pairs.addByte(CHAR.colon, (before) => this.#nameEnds[before] === 1);
+    for (const c of [CHAR.colon, MORE]) pairs.addByte(c, (before) => this.#nameEnds[before] === 1);
     // Between two strings of a list, which may have blanks between them.
     for (const quote of [CHAR.quote, APOSTROPHE]) {
       pairs.addPair(quote, CHAR.comma);
@@ -91,6 +99,7 @@ export class Signs {
     for (const blank of [CHAR.space, CHAR.newline, TAB]) pairs.addPair(CHAR.comma, blank);
     for (const word of ["basic", "bearer"]) pairs.addWord(word, true);
     for (const word of ["PRIVATE", "AKIA", "ASIA"]) pairs.addWord(word);
+    if (detect.vendor_token >= 0) for (const word of TOKEN_WORDS) pairs.addWord(word);
     if (this.#hasCards) pairs.addRun((c) => isDigit(c) || isCardSeparator(c));
     this.#pairs = pairs.bits;
   }
@@ -139,9 +148,10 @@ export class Signs {
     return this.#hasCards && mayHoldCard(from, start, end) ? this.withDigits : this.of;
   }
 
-  /** Is one of the bytes in front of `to`, from the one in front of `at` on, a sign indeed? */
+  /** Is one of the bytes from the one in front of `at` to the one at `to` a sign indeed? Those of a word may be any of its three letters. */
   #hasSign(from: Uint8Array, start: number, at: number, to: number, end: number): boolean {
-    for (let p = at > start ? at - 1 : at; p < to; p++)
+    const last = to < end ? to : end - 1;
+    for (let p = at > start ? at - 1 : at; p <= last; p++)
       if (this.of[from[p]!] !== SIGN.none && this.#isSign(from, p, start, end)) return true;
     return false;
   }
@@ -152,6 +162,10 @@ export class Signs {
     switch (this.of[from[p]!]) {
       case SIGN.colon:
         return this.mayFollowName(from, p, start, end);
+      case SIGN.token:
+        return this.#token.read(from, p, end, start);
+      case SIGN.tag:
+        return p > start && this.#nameEnds[from[p - 1]!] === 1;
       case SIGN.comma:
         return p > start && isQuote(from[p - 1]!);
       case SIGN.scheme:

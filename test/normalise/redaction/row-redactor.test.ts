@@ -174,6 +174,8 @@ const SECRETS: readonly string[] = [
   `["host","x","authorization","Own ${MARK}"]`,
   `{"headers":[{"value":"${MARK}","name":"Cookie"},{"name":"password","type":"text","value":"${MARK}"}]}`,
   `{"request":{"query":{"page":"1","code":"${MARK}"}}}`,
+  `<login><user>bob</user><password>${MARK}</password></login>`,
+  `ghp_${MARK}aB3dE5gH7jK9mN1pQ3sTaB3dE5gH7jK9`,
   `{"message":"x","credentials":{"name":"bob","value":[{"a":"${MARK}"}]}}`,
   `?accesstoken=${MARK}&new_password2=${MARK}`,
   `cookie="a=${MARK}; b=${MARK}"`,

@@ -273,6 +273,48 @@ t.test("the members of a query that was taken apart are its parameters", async (
     t.equal(redact(text), text, text);
 });
 
+t.test("the text of an element of XML is redacted by the element's name", async (t) => {
+  const cases: [string, string][] = [
+    ["<user>bob</user><password>a b</password>", "<user>bob</user><password>[redacted]</password>"],
+    [
+      '<wsse:Password Type="x">a</wsse:Password>',
+      '<wsse:Password Type="x">[redacted]</wsse:Password>',
+    ],
+    ["<authToken>\n  a\n</authToken>", "<authToken>\n  [redacted]</authToken>"],
+    ["<password><![CDATA[a<b]]></password>", "<password><![CDATA[[redacted]]]></password>"],
+    ["<password>a", "<password>[redacted]"],
+    ['{"m":"<password>a","b":1}', '{"m":"<password>[redacted]","b":1}'],
+    [
+      "\\u003cpassword\\u003ea\\u003c/password\\u003e",
+      "\\u003cpassword\\u003e[redacted]\\u003c/password\\u003e",
+    ],
+    ["x=%3Cpassword%3Ea%3C%2Fpassword%3E", "x=%3Cpassword%3E[redacted]%3C%2Fpassword%3E"],
+    [
+      "<credentials><user>bob</user><password>a</password></credentials>",
+      "<credentials><user>bob</user><password>[redacted]</password></credentials>",
+    ],
+  ];
+  for (const [text, expected] of cases) t.equal(redact(text), expected, text);
+  for (const text of [
+    "usage: login <token> [options] <file>",
+    "at shop.Cache<Token>.get(Cache.java:10)",
+    "<password/><user>bob</user>",
+    "<p>token</p> 2 > 1",
+    "<tokenizer>a</tokenizer>",
+  ])
+    t.equal(redact(text), text, text);
+});
+
+t.test("signs of two characters stand between a name and its value as well", async (t) => {
+  for (const [text, expected] of [
+    ['{:password=>"a b", :user=>"bob"}', '{:password=>"[redacted]", :user=>"bob"}'],
+    ["array('password' => 'a b', 'x' => 1)", "array('password' => '[redacted]', 'x' => 1)"],
+    ['password := "a b" // x', 'password := "[redacted]" // x'],
+    ["?token=>a", "?token=>[redacted]"],
+  ] as const)
+    t.equal(redact(text), expected, text);
+});
+
 t.test("base64 that ends like a name is none", async (t) => {
   for (const text of [
     "Dry3n+XkPw==",
@@ -356,6 +398,45 @@ t.test("credentials are known by their look", async (t) => {
     t.equal(redact(text), text, text);
 });
 
+t.test("tokens of services are known by how they begin", async (t) => {
+  const word = "aB3dE5gH7jK9mN1pQ3sT";
+  const long = `${word}${word}`;
+  for (const token of [
+    `ghp_${long.slice(0, 36)}`,
+    `gho_${long.slice(0, 36)}`,
+    `ghs_${long.slice(0, 36)}`,
+    `github_pat_11${word}_${long}`,
+    `glpat-${word}`,
+    `npm_${long.slice(0, 36)}`,
+    `pypi-${long}-_`,
+    `xoxb-123456789012-${word}`,
+    `sk_live_${word}`,
+    `rk_test_${word}`,
+    `sk-ant-api03-${word}`,
+    `sk-proj-${long}`,
+    `AIza${long.slice(0, 33)}-_`,
+    `ya29.${word}-_`,
+    `hvs.${word}`,
+    `SG.${word}.${word}`,
+  ])
+    // At each distance from the start: texts are looked through eight bytes at a time.
+    for (let i = 0; i < 9; i++) {
+      const before = " ".repeat(i);
+      t.equal(redact(`${before}${token} x`), `${before}[redacted] x`, token);
+      t.equal(redact(`/${before}${token}`, PLACES.Path), `/${before}[redacted]`, token);
+    }
+  for (const text of [
+    "gh_token npm_config_registry npm_package_version_with_a_long_name",
+    `xghp_${long}`,
+    "ghp_short",
+    "sk-prod-web-7d9c5b8f6-x2x4z sk_live_",
+    "proxy-123456789012 xox hvs.example.com",
+    `AIza${long}`,
+    `${word}npm_${long}`,
+  ])
+    t.equal(redact(text), text, text);
+});
+
 t.test("a detector that is off finds nothing, a name that is kept stays", async (t) => {
   const off = redactorOf({ detect: { email: false, card: false }, keep: ["token", "code"] });
   for (const text of ["a@b.example", "4111111111111111", "?code=1&token=2", "page_token=2"])
@@ -388,6 +469,10 @@ t.test("keys name a secret in every common spelling", async (t) => {
     "db.password",
     "clientSecret",
     "AWS_SECRET_ACCESS_KEY",
+    "one_time_code",
+    "login.totp",
+    "SAMLart",
+    "req.headers.DPoP",
     "apikey",
     "set-cookie",
     "input.parsed_query.code",
@@ -572,6 +657,12 @@ t.test("arbitrary text is changed only where something is redacted, in linear ti
     '"cookie",',
     '"a",',
     "<password>",
+    "<password>a",
+    "<a >",
+    "<![CDATA[",
+    "<token><![CDATA[",
+    "ghp_",
+    "xoxb-1",
   ]) {
     const text = unit.repeat(Math.ceil(400_000 / unit.length));
     const started = performance.now();
