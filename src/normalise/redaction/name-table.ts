@@ -27,6 +27,9 @@ export const ROLES = RULE.pairName | RULE.pairValue | RULE.query;
 
 export const ANY_RULE = RULE.parameter | RULE.urlParameter | RULE.key | RULE.header;
 
+/** The attribute is that of a pair which another one names: `header.value`, beside `header.name`. */
+export const PAIR_VALUE = -3;
+
 interface Entry {
   readonly bytes: Uint8Array;
   /** What Redactions calls it. */
@@ -141,14 +144,19 @@ export class NameTable {
   }
 
   /** Number of the name of a secret that the whole of [start, end) is, or -1: the word before a comma, or the value of a member. */
-  findWhole(from: Uint8Array, start: number, end: number): number {
+  findWhole(
+    from: Uint8Array,
+    start: number,
+    end: number,
+    rules: number = RULE.key | RULE.header,
+  ): number {
     if (end - start > MAX_WHOLE || end === start || this.ends[from[end - 1]!] === 0) return -1;
     for (let p = start; p < end; p++)
       if (!this.isNameByte(from[p]!) || from[p] === CHAR.space) return -1;
-    return this.find(from, start, end, RULE.key | RULE.header);
+    return this.find(from, start, end, rules);
   }
 
-  /** Number of the name that makes the value of an attribute under the key [start, end) a secret, or -1. */
+  /** Number of the name that makes the value of an attribute under the key [start, end) a secret; PAIR_VALUE when another attribute may, -1 when none does. */
   findInKey(from: Uint8Array, start: number, end: number): number {
     const known = this.#lately.find(from, start, end);
     if (known !== UNKNOWN) return known;
@@ -169,7 +177,7 @@ export class NameTable {
       const header = this.find(from, start, p, RULE.header);
       if (header >= 0) return header;
     }
-    return -1;
+    return this.find(from, start, last, RULE.pairValue) >= 0 ? PAIR_VALUE : -1;
   }
 
   /** A parameter of a query that was taken apart: `parsed_query.code`, `query.code.0`. */

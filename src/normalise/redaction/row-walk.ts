@@ -2,9 +2,9 @@ import { grown } from "../../records/attributes.ts";
 import { behindLength, behindText, lengthAt, skipTexts } from "../../records/column-finder.ts";
 import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
-import { CHAR, equalsText } from "../ascii.ts";
+import { CHAR, equalRanges, equalsText, indexOf } from "../ascii.ts";
 import { endsWithIdName } from "./card-numbers.ts";
-import { RULE } from "./name-table.ts";
+import { PAIR_VALUE, RULE } from "./name-table.ts";
 import { pseudonym, REMOVED } from "./replacement.ts";
 import {
   contextOf,
@@ -21,6 +21,8 @@ import { SecretFinder } from "./secret-finder.ts";
 import { MIN_TEXT } from "./signs.ts";
 import { CONTEXT } from "./value-end.ts";
 
+/** Pairs of attributes in one row. */
+const MAX_PAIRS = 64;
 /** Entries of Redactions in one row; where there are more, another says so. */
 export const MAX_NOTES = 16;
 
@@ -47,6 +49,7 @@ export class RowWalk {
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** What is replaced by what: ranges of the row, lengths of texts included, and where the text for each ends in `#texts`. The first is Redactions. */
   #count = 0;
+  #pairs = 0;
   #start = new Int32Array(16);
   #end = new Int32Array(16);
   #textEnd = new Int32Array(16);
@@ -66,6 +69,7 @@ export class RowWalk {
     this.#bytes = bytes;
     this.#view = row.view;
     this.noteCount = 0;
+    this.#pairs = 0;
     this.hasMore = false;
     this.secrets.length = 0;
     this.#texts.position = 0;
@@ -190,7 +194,7 @@ export class RowWalk {
     for (let i = 0; i < shape.count && shape.areKeysClean; i++) {
       const end = start + shape.lengths[i]!;
       shape.areKeysClean =
-        this.#rules.names.findInKey(keys, start, end) < 0 &&
+        this.#rules.names.findInKey(keys, start, end) === -1 &&
         !this.finder.find(keys, view, start, end, CONTEXT.text);
       start = end;
     }
@@ -231,6 +235,7 @@ export class RowWalk {
     const context = contextOf(step);
     const place = placeOf(step);
     let q = behindLength(bytes, p);
+    const mapAt = q;
     if (cleanKeys && !isWhole(step) && this.hidden < 0) return this.#walkValues(q, count, step);
     for (let i = 0; i < count; i++) {
       const keyAt = q;
@@ -241,6 +246,7 @@ export class RowWalk {
         const keyStart = behindLength(bytes, keyAt);
         if (this.#find(keyStart, at, context)) this.#replaceFound(keyAt, keyStart, at, place);
         if (secret < 0) secret = this.#rules.names.findInKey(bytes, keyStart, at);
+        if (secret === PAIR_VALUE) secret = this.#nameBeside(mapAt, count, keyStart, at);
       }
       if (secret < 0 && bytes[at]! < MIN_TEXT) continue;
       const start = behindLength(bytes, at);
@@ -248,6 +254,32 @@ export class RowWalk {
       else this.#walkValue(keyAt, at, start, q, step);
     }
     return q;
+  }
+
+  /**
+   * Number of the name of a secret that stands beside `header.value`, whose key is [keyStart, keyEnd), as the value of `header.name` or the like, in the map of `count` entries
+   * at `p`; -1 when none does.
+   */
+  #nameBeside(p: number, count: number, keyStart: number, keyEnd: number): number {
+    if (this.#pairs++ >= MAX_PAIRS) return -1;
+    const { names } = this.#rules;
+    const bytes = this.#bytes;
+    let prefixEnd = keyEnd;
+    while (prefixEnd > keyStart && bytes[prefixEnd - 1] !== CHAR.dot) prefixEnd--;
+    const length = prefixEnd - keyStart;
+    let q = p;
+    for (let i = 0; i < count; i++) {
+      const start = behindLength(bytes, q);
+      const at = behindText(bytes, q);
+      q = behindText(bytes, at);
+      const name = start + length;
+      if (name >= at || !equalRanges(bytes, start, name, bytes, keyStart, prefixEnd)) continue;
+      if (indexOf(bytes, CHAR.dot, name, at) >= 0) continue;
+      if (names.find(bytes, name, at, RULE.pairName) < 0) continue;
+      const found = names.findWhole(bytes, behindLength(bytes, at), q);
+      if (found >= 0) return found;
+    }
+    return -1;
   }
 
   /** The values of a map of `count` entries, the first of which stands at `p`: the usual map, whose keys need no look, in a loop of its own for speed. */
@@ -283,7 +315,7 @@ export class RowWalk {
   /** What the key [keyStart, keyEnd) adds to the context of the value that begins at `start`. */
   #contextOf(keyStart: number, keyEnd: number, start: number): number {
     const bytes = this.#bytes;
-    if (bytes[start] !== CHAR.braceOpen) return 0;
+    if (bytes[start] !== CHAR.braceOpen && bytes[start] !== CHAR.bracketOpen) return 0;
     const isQuery = this.#rules.names.find(bytes, keyStart, keyEnd, RULE.query) >= 0;
     return isQuery ? CONTEXT.query : 0;
   }

@@ -117,8 +117,8 @@ export class SecretFinder extends FoundSecrets {
     this.#noJwtBefore = start;
     this.#end = end;
     this.#pairAt = -1;
-    const isQuery = (this.#context & CONTEXT.query) !== 0 && from[start] === CHAR.braceOpen;
-    this.#queryEnd = isQuery ? endOfFlat(from, this.#levels, start, end, 0, 0) : start;
+    const isQuery = (this.#context & CONTEXT.query) !== 0;
+    this.#queryEnd = isQuery ? this.#endOfQuery(start, 0, 0) : start;
     let p = start;
     if ((this.#context & CONTEXT.authority) !== 0) p = this.#atAuthority(start);
     while (p < end) {
@@ -260,8 +260,7 @@ export class SecretFinder extends FoundSecrets {
     const { valueStart } = members;
     if ((role & RULE.query) !== 0) {
       const level = levels === null ? 0 : levels[colon]!;
-      if (colon >= this.#queryEnd && from[valueStart] === CHAR.braceOpen)
-        this.#queryEnd = endOfFlat(from, levels, valueStart, this.#end, slashes, level);
+      if (colon >= this.#queryEnd) this.#queryEnd = this.#endOfQuery(valueStart, slashes, level);
       return -1;
     }
     const isValue = (role & RULE.pairValue) !== 0;
@@ -282,10 +281,23 @@ export class SecretFinder extends FoundSecrets {
     return -1;
   }
 
+  /** The end of a query that was taken apart: an object of parameters, or a list of pairs; `start` when neither stands there. */
+  #endOfQuery(start: number, slashes: number, level: number): number {
+    const end = this.#end;
+    const levels = this.#levels;
+    const from = this.text;
+    if (from[start] === CHAR.braceOpen) return endOfFlat(from, levels, start, end, slashes, level);
+    return from[start] === CHAR.bracketOpen
+      ? endOfNested(from, levels, start, end, slashes, level)
+      : start;
+  }
+
   /** Number of the name of a secret that the member's value is. */
   #nameInValue(): number {
     const { isString, valueStart, valueEnd } = this.#members;
-    return isString ? this.#rules.names.findWhole(this.text, valueStart, valueEnd) : -1;
+    let rules = RULE.key | RULE.header;
+    if (valueStart < this.#queryEnd) rules |= RULE.parameter | RULE.urlParameter;
+    return isString ? this.#rules.names.findWhole(this.text, valueStart, valueEnd, rules) : -1;
   }
 
   /**
@@ -320,6 +332,7 @@ export class SecretFinder extends FoundSecrets {
     if (!isHeader || (!members.isString && !members.isNested)) {
       let open = start - 1 - slashes;
       if (open > floor && from[open - 1] === BYTES) open--;
+      while (open > floor && isSpace(from[open - 1]!)) open--;
       if (open === floor || !isOpening(from[open - 1]!) || !isClosing(behind)) return p + 1;
     }
     const level = this.#levels === null ? 0 : this.#levels[p]!;

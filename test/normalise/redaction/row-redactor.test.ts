@@ -172,7 +172,7 @@ const SECRETS: readonly string[] = [
   `Authorization: Digest username="bob", realm="shop", response="${MARK}", opaque="${MARK}"`,
   `{"headers":[{"key":"Authorization","value":"Own ${MARK}"},{"name":"Cookie","value":"a=${MARK}"}]}`,
   `["host","x","authorization","Own ${MARK}"]`,
-  `{"headers":[{"value":"${MARK}","name":"Cookie"},{"name":"password","type":"text","value":"${MARK}"}]}`,
+  `{"fields":[{"name":"password","type":"text","value":"${MARK}"}]}`,
   `{"request":{"query":{"page":"1","code":"${MARK}"}}}`,
   `<login><user>bob</user><password>${MARK}</password></login>`,
   `ghp_${MARK}aB3dE5gH7jK9mN1pQ3sTaB3dE5gH7jK9`,
@@ -479,7 +479,17 @@ t.test(
       headers: [
         { name: "X-Api-Key", value: MARK },
         { key: "Cookie", value: MARK },
+        { value: MARK, enabled: "true", name: "Cookie" },
+        { headerName: "Cookie", headerValue: MARK },
+        { name: "Accept", type: "text", value: "kept" },
       ],
+      rawHeaders: ["Host", "x", "Cookie", MARK],
+      form: [
+        ["password", MARK],
+        ["a", "b"],
+      ],
+      credential: { key: "password", value: MARK },
+      "http.query": { page: "2", code: MARK },
     };
     for (const record of formsOf(members)) {
       const [row] = await logRows(encoderOf({}), { record });
@@ -489,9 +499,46 @@ t.test(
         MARK,
       );
       t.ok((row!["Redactions"] as string[]).includes("LogAttributes:secret"));
+      t.match(JSON.stringify(row!["LogAttributes"]), "kept");
     }
   },
 );
+
+t.test("an attribute that another one names is a secret", async (t) => {
+  const attributesOf = (values: Record<string, string>): Json[] =>
+    Object.entries(values).map(([key, value]) => pair(key, string(value)));
+  const attributes = attributesOf({
+    "a.name": "Host",
+    "a.value": "kept",
+    "b.header_name": "Cookie",
+    "b.other.value": "kept",
+    "b.value": MARK,
+    "c.name.of": "password",
+    "c.value": "kept",
+    name: "password",
+    value: MARK,
+  });
+  const [log] = await logRows(encoderOf({}), { record: { attributes } });
+  const kept = attributesOf({
+    "a.name": "Host",
+    "a.value": "kept",
+    "b.header_name": "Cookie",
+    "b.other.value": "kept",
+    "b.value": "[redacted]",
+    "c.name.of": "password",
+    "c.value": "kept",
+    name: "password",
+    value: "[redacted]",
+  }).map((item) => [item["key"], (item["value"] as Json)["stringValue"]]);
+  t.same(log!["LogAttributes"], kept);
+  t.same(log!["Redactions"], ["LogAttributes:cookie", "LogAttributes:password"]);
+  t.notMatch(passedOn, MARK);
+  const events = [{ name: "x", attributes }];
+  const [span] = await spanRows(encoderOf({}), {
+    record: { ...(SPAN["record"] as Json), events },
+  });
+  t.same(span!["Events.Attributes"], [kept]);
+});
 
 t.test("a line that a collector wrapped in JSON is looked through as a whole", async (t) => {
   const line = `2026-11-22T20:20:28.12345Z\tinfo\trequest gateway=edge/gateway listener=http route=shop/orders endpoint=10.2.3.4:8080 src.addr=192.0.2.44:5664 http.method=GET http.host=x http.path=/x cookie: a=1; b=${MARK} http.version=HTTP/1.1 http.status=200 duration=4ms`;

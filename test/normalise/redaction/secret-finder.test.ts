@@ -233,6 +233,7 @@ t.test("in a list, what stands behind the name of a header is its value", async 
     ['[["cookie","a"],["host","x"]]', '[["cookie","[redacted]"],["host","x"]]'],
     ['[["password","a"],["user","x"]]', '[["password","[redacted]"],["user","x"]]'],
     ['["cookie",["a","b"]]', '["cookie","[redacted]"]'],
+    ['[\n  "password",\n  "a"\n]', '[\n  "password",\n  "[redacted]"\n]'],
     ['["password",12345]', '["password","[redacted]"]'],
     ["[('password', 'a')]", "[('password', '[redacted]')]"],
     ["[(b'password', b'a b')]", "[(b'password', b'[redacted]')]"],
@@ -256,6 +257,10 @@ t.test("the members of a query that was taken apart are its parameters", async (
     [
       '{"parsed_query":{"page":["2"],"code":["a"]},"code":200}',
       '{"parsed_query":{"page":["2"],"code":"[redacted]"},"code":200}',
+    ],
+    [
+      '{"queryString":[{"name":"code","value":"a"},{"name":"page","value":"2"}],"code":200}',
+      '{"queryString":[{"name":"code","value":"[redacted]"},{"name":"page","value":"2"}],"code":200}',
     ],
     ['{"queryStringParameters":{"sig":"a"}}', '{"queryStringParameters":{"sig":"[redacted]"}}'],
     [
@@ -556,7 +561,7 @@ t.test("no secret survives, in whatever it is wrapped", async () => {
   const looks = plain.map(
     (text) => `eyJhbGciOiJub25lIn0.${Buffer.from(text).toString("base64url")}S3CR3T.x`,
   );
-  const user = plain.map((text) => `https://${text}:S3CR3T@shop.example/`);
+  const user = plain.map((text) => `https://${text}~:S3CR3T@shop.example/`);
   const wrap = fc.array(
     fc.constantFrom<(text: string) => string>(
       once,
