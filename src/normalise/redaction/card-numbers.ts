@@ -10,6 +10,8 @@ const MAX_ID = 64;
 /** Names in front of a number that make it an ID: Datadog writes trace and span IDs in decimal. */
 const ID_NAMES = ["traceid", "spanid", "parentid"].map((name) => Buffer.from(name));
 
+/** Digits of the longest group that is printed on a card. */
+const MAX_GROUP = 6;
 /** Bytes between two groups of digits: a dash between blanks, or a blank that is no ASCII. */
 const MAX_GAP = 3;
 
@@ -88,7 +90,7 @@ export function mayHoldCard(from: Uint8Array, start: number, end: number): boole
     while (left > start && isRunByte(from[left - 1]!)) left--;
     let right = p + 1;
     while (right < end && isRunByte(from[right]!)) right++;
-    if (right - left >= MIN_DIGITS && countDigits(from, left, right) >= MIN_DIGITS) return true;
+    if (right - left >= MIN_DIGITS && mostDigits(from, left, right) >= MIN_DIGITS) return true;
     p = Math.max(p, right - MIN_DIGITS);
   }
   return false;
@@ -129,10 +131,29 @@ function behindGap(from: Uint8Array, p: number, limit: number): number {
   return q < limit && isDigit(from[q]!) ? q : -1;
 }
 
-function countDigits(from: Uint8Array, start: number, end: number): number {
+/**
+ * The most digits in a part of the run [start, end) that may be a card: its gaps begin with the same byte, and unless that is a dash no group of it is longer than one that is printed.
+ * Ports and addresses side by side, and times with fractions, are none.
+ */
+function mostDigits(from: Uint8Array, start: number, end: number): number {
+  let most = 0;
   let count = 0;
-  for (let p = start; p < end; p++) if (isDigit(from[p]!)) count++;
-  return count;
+  let gap = 0;
+  for (let p = start; p < end;) {
+    const first = p;
+    while (p < end && isDigit(from[p]!)) p++;
+    const group = p - first;
+    if (group > MAX_GROUP && gap !== CHAR.minus) count = 0;
+    count += group;
+    most = Math.max(most, count);
+    if (p === end) break;
+    const isOther = from[p] !== gap;
+    gap = from[p]!;
+    if (group > MAX_GROUP && gap !== CHAR.minus) count = 0;
+    else if (isOther) count = group;
+    while (p < end && !isDigit(from[p]!)) p++;
+  }
+  return most;
 }
 
 /** Blanks, dashes, dots and their like; a plus is a blank in a form, and what is no ASCII a no-break space, a thin one or a dash in UTF-8. */

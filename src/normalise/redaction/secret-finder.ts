@@ -317,10 +317,16 @@ export class SecretFinder extends FoundSecrets {
     const lowest = Math.max(floor, nameEnd - MAX_WHOLE);
     while (start > lowest && names.isNameByte(from[start - 1]!)) start--;
     if (start === lowest || from[start - 1] !== quote) return p + 1;
+    let open = start - 1 - slashes;
+    // Python writes `(b'cookie', b'a=1')`.
+    if (open > floor && from[open - 1] === BYTES) open--;
+    while (open > floor && isSpace(from[open - 1]!)) open--;
+    const before = open > floor ? from[open - 1]! : 0;
+    // The value of a member
+    if (before === CHAR.colon) return p + 1;
     const name = names.findWhole(from, start, nameEnd);
     if (name < 0) return p + 1;
     const isHeader = (names.rules & RULE.header) !== 0;
-    // Python writes `(b'cookie', b'a=1')`.
     let sign = p;
     while (sign + 1 < this.#end && isSpace(from[sign + 1]!)) sign++;
     if (from[sign + 1] === BYTES && from[sign + 2] === quote) sign++;
@@ -329,12 +335,8 @@ export class SecretFinder extends FoundSecrets {
     const behind = members.byteBehind;
     // A string and a colon: the next member of an object.
     if (behind === CHAR.colon) return p + 1;
-    if (!isHeader || (!members.isString && !members.isNested)) {
-      let open = start - 1 - slashes;
-      if (open > floor && from[open - 1] === BYTES) open--;
-      while (open > floor && isSpace(from[open - 1]!)) open--;
-      if (open === floor || !isOpening(from[open - 1]!) || !isClosing(behind)) return p + 1;
-    }
+    if (!isHeader || (!members.isString && !members.isNested))
+      if (!isOpening(before) || !isClosing(behind)) return p + 1;
     const level = this.#levels === null ? 0 : this.#levels[p]!;
     return this.#redactValue(sign + 1, name, level, true, true, quote, slashes);
   }

@@ -4,7 +4,7 @@ import { Pattern } from "./patterns.ts";
 /** A token that says whose it is by how it begins. */
 interface Form {
   readonly pattern: Pattern;
-  /** Its byte `signAt` is a sign: the rarest of its first ones, since each byte like it is looked at. */
+  /** Its byte `signAt` is a sign: a rare one of its first, since each byte like it is looked at. */
   readonly sign: number;
   readonly signAt: number;
   /** Three bytes of it, the sign among them, by which a text is told that may hold one. */
@@ -14,27 +14,26 @@ interface Form {
 /** Sources: the services' documents on their tokens, and the patterns of their scanners for leaked ones. */
 const FORMS: readonly Form[] = [
   // GitHub
-  form("gh[opsur]_[0-9A-Za-z]{36,}", 3, "_", "hp_", "ho_", "hu_", "hs_", "hr_"),
+  form("gh[ps]_[0-9A-Za-z]{36,}", 3, "_", "hp_", "hs_"),
   form("github_pat_[0-9A-Za-z_]{40,}", 6, "_", "ub_"),
   // GitLab
-  form("glpat-[0-9A-Za-z_-]{20,}", 0, "g", "glp"),
+  form("glpat-[0-9A-Za-z_-]{20,}", 1, "l", "glp"),
   // npm, PyPI
   form("npm_[0-9A-Za-z]{36,}", 3, "_", "pm_"),
   form("pypi-[0-9A-Za-z_-]{40,}", 1, "y", "pyp"),
   // Slack
-  form("xox[abeoprs]-[0-9A-Za-z-]{10,}", 0, "x", "xox"),
+  form("xox[abeoprs]-[0-9A-Za-z-]{10,}", 2, "x", "xox"),
   // Stripe
   form("[rs]k_live_[0-9A-Za-z]{16,}", 1, "k", "sk_", "rk_"),
-  form("[rs]k_test_[0-9A-Za-z]{16,}", 1, "k"),
+  form("[rs]k_test_[0-9A-Za-z]{16,}", 1, "k", "sk_", "rk_"),
   // Anthropic, OpenAI
   form("sk-ant-[0-9A-Za-z_-]{20,}", 1, "k", "sk-"),
-  form("sk-proj-[0-9A-Za-z_-]{20,}", 1, "k"),
-  // Google: API keys, OAuth
-  form("AIza[0-9A-Za-z_-]{35}", 1, "I", "Iza"),
-  form("ya29\\.[0-9A-Za-z_-]{20,}", 0, "y", "ya2"),
+  form("sk-proj-[0-9A-Za-z_-]{20,}", 1, "k", "sk-"),
+  // Google API keys
+  form("AIza[0-9A-Za-z_-]{35}", 1, "I", "AIz"),
   // HashiCorp Vault, SendGrid
   form("hv[bs]\\.[0-9A-Za-z_-]{20,}", 1, "v", "hvb", "hvs"),
-  form("SG\\.[0-9A-Za-z_-]{16,}\\.[0-9A-Za-z_-]{16,}", 0, "S", "SG."),
+  form("SG\\.[0-9A-Za-z_-]{16,}\\.[0-9A-Za-z_-]{16,}", 1, "G", "SG."),
 ];
 
 function form(pattern: string, signAt: number, sign: string, ...words: string[]): Form {
@@ -43,6 +42,17 @@ function form(pattern: string, signAt: number, sign: string, ...words: string[])
 
 const OF_SIGN: readonly (readonly Form[])[] = Array.from({ length: 256 }, (_, c) =>
   FORMS.filter(({ sign }) => sign === c),
+);
+
+/** 1 for each two bytes, the second a sign, with which a token may begin: nearly all signs stand behind others. */
+const PAIRS = Uint8Array.from({ length: 0x1_0000 }, (_, pair) =>
+  FORMS.some(
+    ({ words, sign }) =>
+      pair >>> 8 === sign &&
+      words.some((word) => word.includes(String.fromCharCode(pair & 0xff, pair >>> 8))),
+  )
+    ? 1
+    : 0,
 );
 
 export const TOKEN_WORDS: readonly string[] = FORMS.flatMap(({ words }) => words);
@@ -54,6 +64,7 @@ export class VendorToken {
   end = 0;
 
   read(from: Uint8Array, p: number, limit: number, floor: number): boolean {
+    if (p === floor || PAIRS[from[p - 1]! | (from[p]! << 8)] === 0) return false;
     for (const { pattern, signAt } of OF_SIGN[from[p]!]!) {
       const start = p - signAt;
       if (start < floor || !pattern.startsWith(from[start]!)) continue;
