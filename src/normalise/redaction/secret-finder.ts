@@ -1,22 +1,10 @@
-import { ascii, CHAR, indexOf, indexOfText, isDigit, startsWith } from "../ascii.ts";
-import { CardNumber } from "./card-numbers.ts";
-import {
-  endOfAwsKey,
-  endOfBasic,
-  endOfBearer,
-  endOfJwt,
-  endOfPrivateKey,
-  endOfUrl64,
-  isSchemeStart,
-  startOfCredentials,
-  startOfPrivateKey,
-} from "./credentials.ts";
+import { ascii, CHAR, indexOfText, startsWith } from "../ascii.ts";
+import { isSchemeStart, startOfCredentials } from "./credentials.ts";
 import { DecodedText, hasEscape } from "./decoded-text.ts";
-import { FoundSecrets } from "./found-secrets.ts";
-import { emailStart, emailEnd, userinfoEnd, userinfoStart } from "./mail-addresses.ts";
-import type { Rules } from "./rules.ts";
+import { LookFinder } from "./look-finder.ts";
 import { Members } from "./members.ts";
 import { MAX_WHOLE, ROLES, RULE } from "./name-table.ts";
+import type { Rules } from "./rules.ts";
 import { SIGN, Signs } from "./signs.ts";
 import {
   closesString,
@@ -31,9 +19,7 @@ import {
   endsString,
   isQuote,
 } from "./value-end.ts";
-import { VendorToken } from "./vendor-tokens.ts";
 
-const LETTER = { a: 0x61, e: 0x65, y: 0x79 } as const;
 const DASH = CHAR.minus;
 const MARK = Buffer.from("[redacted]");
 
@@ -41,19 +27,11 @@ const MARK = Buffer.from("[redacted]");
  * Finds what is to be redacted in a text, in one pass from its start to its end. Cost: a table lookup for each byte, and a second look at one byte of thirteen;
  * a text with percent-encodings or JSON's escapes is decoded first. All in time linear in the length.
  */
-export class SecretFinder extends FoundSecrets {
-  readonly #rules: Rules;
+export class SecretFinder extends LookFinder {
   readonly #signs: Signs;
-  /** Numbers of what is known by its look alone. */
-  readonly #looks: ReadonlySet<number>;
   readonly #decoded = new DecodedText();
-  readonly #card = new CardNumber();
-  readonly #token = new VendorToken();
   /** Of the search that goes on. */
   #levels: Uint8Array | null = null;
-  #end = 0;
-  #floor = 0;
-  #context = 0;
   readonly #members = new Members();
   /** RULE of the name looked at last, when it is no secret's and one of ROLES. */
   #role = 0;
@@ -62,15 +40,10 @@ export class SecretFinder extends FoundSecrets {
   #pairName = -1;
   /** Up to here the members are the parameters of a query. */
   #queryEnd = 0;
-  /** No JWT begins before this: what looked like one had no second part. */
-  #noJwtBefore = 0;
 
   constructor(rules: Rules) {
-    super();
-    this.#rules = rules;
+    super(rules);
     this.#signs = new Signs(rules);
-    const { basic: _, bearer: __, ...looks } = rules.detect;
-    this.#looks = new Set([...Object.values(looks), ...rules.patterns.map(({ name }) => name)]);
   }
 
   /** Is there anything to redact in [start, end) of `from`, whose view is `view`? `context` is of CONTEXT. Less than MIN_TEXT bytes hold nothing. */
@@ -89,7 +62,7 @@ export class SecretFinder extends FoundSecrets {
   #findAll(from: Uint8Array, start: number, end: number, context: number): boolean {
     this.text = from;
     this.#levels = null;
-    this.#context = context;
+    this.context = context;
     if (hasEscape(from, start, end)) this.#searchDecoded(from, start, end);
     else this.#search(start, end);
     return this.count > 0;
@@ -113,14 +86,14 @@ export class SecretFinder extends FoundSecrets {
   #search(start: number, end: number): void {
     const from = this.text;
     const signs = this.#signs.for(from, start, end);
-    this.#floor = start;
-    this.#noJwtBefore = start;
-    this.#end = end;
+    this.floor = start;
+    this.noJwtBefore = start;
+    this.limit = end;
     this.#pairAt = -1;
-    const isQuery = (this.#context & CONTEXT.query) !== 0;
+    const isQuery = (this.context & CONTEXT.query) !== 0;
     this.#queryEnd = isQuery ? this.#endOfQuery(start, 0, 0) : start;
     let p = start;
-    if ((this.#context & CONTEXT.authority) !== 0) p = this.#atAuthority(start);
+    if ((this.context & CONTEXT.authority) !== 0) p = this.atAuthority(start);
     while (p < end) {
       const sign = signs[from[p]!];
       if (sign === SIGN.none) {
@@ -133,65 +106,32 @@ export class SecretFinder extends FoundSecrets {
 
   /** What the byte at `p` is the sign of; answers where to go on. */
   #lookAt(sign: number, p: number): number {
-    const { patterns, detect } = this.#rules;
+    const { patterns } = this.rules;
     const from = this.text;
     for (let i = 0; i < patterns.length; i++) {
       const { pattern, name } = patterns[i]!;
       if (!pattern.startsWith(from[p]!)) continue;
-      const end = pattern.match(from, p, this.#end, this.#floor);
-      if (end >= 0) return this.#push(p, end, name);
+      const end = pattern.match(from, p, this.limit, this.floor);
+      if (end >= 0) return this.push(p, end, name);
     }
     switch (sign) {
       case SIGN.equals:
         return this.#atName(p);
       case SIGN.colon:
-        return this.#signs.mayFollowName(from, p, this.#floor, this.#end) ? this.#atName(p) : p + 1;
+        return this.#signs.mayFollowName(from, p, this.floor, this.limit) ? this.#atName(p) : p + 1;
       case SIGN.comma:
-        return p > this.#floor && isQuote(from[p - 1]!) ? this.#atComma(p) : p + 1;
+        return p > this.floor && isQuote(from[p - 1]!) ? this.#atComma(p) : p + 1;
       case SIGN.tag:
         return this.#atTag(p);
-      case SIGN.at:
-        return this.#atAt(p);
-      case SIGN.jwt:
-        return this.#atJwt(p);
-      case SIGN.scheme:
-        return this.#atScheme(p);
-      case SIGN.pem: {
-        const start = startOfPrivateKey(from, p, this.#end, this.#floor);
-        return start < 0
-          ? p + 1
-          : this.#push(start, endOfPrivateKey(from, p, this.#end), detect.private_key);
-      }
-      case SIGN.aws:
-        return this.#atAwsKey(p);
-      case SIGN.token:
-        return this.#token.read(from, p, this.#end, this.#floor)
-          ? this.#push(this.#token.start, this.#token.end, detect.vendor_token)
-          : p + 1;
-      case SIGN.digit:
-        if (this.#card.read(from, p, this.#end, this.#floor))
-          return this.#push(this.#card.start, this.#card.end, detect.card);
-        return Math.max(this.#card.end, p + 1);
       default:
-        return p + 1;
+        return this.atLook(sign, p);
     }
-  }
-
-  /** Was the range known by what stands in front of it, a name or the word `Bearer` or `Basic`? */
-  needsWordBefore(i: number): boolean {
-    return !this.#looks.has(this.name[i]!);
-  }
-
-  #push(start: number, end: number, name: number): number {
-    this.add(start, end, name);
-    this.#floor = end;
-    return end;
   }
 
   /** `name=value`, `name: value`, `"name":"value"` and their like, at the sign between the two. */
   #atName(p: number): number {
     const from = this.text;
-    const floor = this.#floor;
+    const floor = this.floor;
     const isColon = from[p] === CHAR.colon;
     let nameEnd = p;
     while (nameEnd > floor && isBlank(from[nameEnd - 1]!)) nameEnd--;
@@ -223,7 +163,7 @@ export class SecretFinder extends FoundSecrets {
 
   /** The name that ends at `end`, or one of the parts of `a[b]`; -1 when none is to be redacted: then `#role` says what else it may be. */
   #nameBefore(end: number, isColon: boolean, isQuoted: boolean): number {
-    const { names } = this.#rules;
+    const { names } = this.rules;
     const from = this.text;
     let rules = RULE.key | RULE.header;
     if (!isColon || end < this.#queryEnd) rules |= RULE.parameter | RULE.urlParameter;
@@ -231,15 +171,15 @@ export class SecretFinder extends FoundSecrets {
     this.#role = 0;
     let p = end;
     for (let parts = 0; parts < MAX_PARTS; parts++) {
-      const isBracketed = p > this.#floor && from[p - 1] === CHAR.bracketClose;
+      const isBracketed = p > this.floor && from[p - 1] === CHAR.bracketClose;
       if (isBracketed) p--;
-      const name = names.find(from, this.#floor, p, rules);
+      const name = names.find(from, this.floor, p, rules);
       if (name >= 0 && (names.rules & ~ROLES) === 0) this.#role = names.rules;
       else if (name >= 0 && this.#isUsable()) return name;
       if (!isBracketed) return -1;
-      while (p > this.#floor && from[p - 1] !== CHAR.bracketOpen && names.isNameByte(from[p - 1]!))
+      while (p > this.floor && from[p - 1] !== CHAR.bracketOpen && names.isNameByte(from[p - 1]!))
         p--;
-      if (p === this.#floor || from[p - 1] !== CHAR.bracketOpen) return -1;
+      if (p === this.floor || from[p - 1] !== CHAR.bracketOpen) return -1;
       p--;
     }
     return -1;
@@ -251,12 +191,12 @@ export class SecretFinder extends FoundSecrets {
    */
   #nameByRole(colon: number, slashes: number): number {
     if (colon === this.#pairAt) return this.#pairName;
-    const { names } = this.#rules;
+    const { names } = this.rules;
     const members = this.#members;
     const from = this.text;
     const levels = this.#levels;
     const role = this.#role;
-    members.begin(from, levels, colon, this.#end, slashes);
+    members.begin(from, levels, colon, this.limit, slashes);
     const { valueStart } = members;
     if ((role & RULE.query) !== 0) {
       const level = levels === null ? 0 : levels[colon]!;
@@ -283,7 +223,7 @@ export class SecretFinder extends FoundSecrets {
 
   /** The end of a query that was taken apart: an object of parameters, or a list of pairs; `start` when neither stands there. */
   #endOfQuery(start: number, slashes: number, level: number): number {
-    const end = this.#end;
+    const end = this.limit;
     const levels = this.#levels;
     const from = this.text;
     if (from[start] === CHAR.braceOpen) return endOfFlat(from, levels, start, end, slashes, level);
@@ -297,7 +237,7 @@ export class SecretFinder extends FoundSecrets {
     const { isString, valueStart, valueEnd } = this.#members;
     let rules = RULE.key | RULE.header;
     if (valueStart < this.#queryEnd) rules |= RULE.parameter | RULE.urlParameter;
-    return isString ? this.#rules.names.findWhole(this.text, valueStart, valueEnd, rules) : -1;
+    return isString ? this.rules.names.findWhole(this.text, valueStart, valueEnd, rules) : -1;
   }
 
   /**
@@ -305,9 +245,9 @@ export class SecretFinder extends FoundSecrets {
    * The comma is at `p`.
    */
   #atComma(p: number): number {
-    const { names } = this.#rules;
+    const { names } = this.rules;
     const from = this.text;
-    const floor = this.#floor;
+    const floor = this.floor;
     const quote = from[p - 1]!;
     let nameEnd = p - 1;
     let slashes = 0;
@@ -328,10 +268,10 @@ export class SecretFinder extends FoundSecrets {
     if (name < 0) return p + 1;
     const isHeader = (names.rules & RULE.header) !== 0;
     let sign = p;
-    while (sign + 1 < this.#end && isSpace(from[sign + 1]!)) sign++;
+    while (sign + 1 < this.limit && isSpace(from[sign + 1]!)) sign++;
     if (from[sign + 1] === BYTES && from[sign + 2] === quote) sign++;
     const members = this.#members;
-    members.begin(from, this.#levels, sign, this.#end, slashes);
+    members.begin(from, this.#levels, sign, this.limit, slashes);
     const behind = members.byteBehind;
     // A string and a colon: the next member of an object.
     if (behind === CHAR.colon) return p + 1;
@@ -343,9 +283,9 @@ export class SecretFinder extends FoundSecrets {
 
   /** The text of an element of XML under the name of a secret, `<ns:password type="x">`: up to the tag behind it, or one word where it was cut. `>` is at `p`. */
   #atTag(p: number): number {
-    const { names } = this.#rules;
+    const { names } = this.rules;
     const from = this.text;
-    const lowest = Math.max(this.#floor, p - MAX_TAG);
+    const lowest = Math.max(this.floor, p - MAX_TAG);
     let open = p - 1;
     while (open > lowest && from[open] !== LESS && from[open] !== MORE) open--;
     if (from[open] !== LESS || open < lowest) return p + 1;
@@ -356,7 +296,7 @@ export class SecretFinder extends FoundSecrets {
     const name = names.find(from, start, nameEnd, RULE.key | RULE.header);
     if (name < 0) return p + 1;
     let value = p + 1;
-    const end = this.#end;
+    const end = this.limit;
     if (startsWith(from, value, end, CDATA)) {
       value += CDATA.length;
       const closing = indexOfText(from, CDATA_END, value, end);
@@ -369,22 +309,22 @@ export class SecretFinder extends FoundSecrets {
       return this.#pushValue(value, tag, name);
     }
     // `Optional<Token>` is a type.
-    if (open > this.#floor && names.isNameByte(from[open - 1]!)) return p + 1;
+    if (open > this.floor && names.isNameByte(from[open - 1]!)) return p + 1;
     return this.#pushValue(value, endOfWord(from, value, tag), name);
   }
 
   #hasBlank(): boolean {
-    for (let p = this.#floor; p < this.#end; p++) if (this.text[p]! <= CHAR.space) return true;
+    for (let p = this.floor; p < this.limit; p++) if (this.text[p]! <= CHAR.space) return true;
     return false;
   }
 
   /** Words that are harmless elsewhere count in a URL's query alone. */
   #isUsable(): boolean {
-    const { names } = this.#rules;
-    if (names.rules !== RULE.urlParameter || (this.#context & CONTEXT.text) === 0) return true;
+    const { names } = this.rules;
+    if (names.rules !== RULE.urlParameter || (this.context & CONTEXT.text) === 0) return true;
     if (names.start < this.#queryEnd) return true;
     // A whole text that is a query.
-    if (names.start === this.#floor) return this.count === 0 && !this.#hasBlank();
+    if (names.start === this.floor) return this.count === 0 && !this.#hasBlank();
     const before = this.text[names.start - 1]!;
     return isSeparator(before) || before === CHAR.bracketOpen;
   }
@@ -399,7 +339,7 @@ export class SecretFinder extends FoundSecrets {
     nameSlashes: number,
   ): number {
     const from = this.text;
-    const end = this.#end;
+    const end = this.limit;
     const levels = this.#levels;
     let p = behindSign;
     if (mayHaveBlanks) {
@@ -412,21 +352,21 @@ export class SecretFinder extends FoundSecrets {
     let slashes = 0;
     while (p + slashes < end && from[p + slashes] === CHAR.backslash) slashes++;
     const mark = p + slashes < end ? from[p + slashes]! : 0;
-    const nameStart = this.#rules.names.start;
+    const nameStart = this.rules.names.start;
     if (
       !isColon &&
       isQuote(mark) &&
-      closesString(from, this.#floor, nameStart, p + slashes, slashes, end)
+      closesString(from, this.floor, nameStart, p + slashes, slashes, end)
     )
       return p;
-    const isHeader = (this.#rules.names.rules & RULE.header) !== 0;
+    const isHeader = (this.rules.names.rules & RULE.header) !== 0;
     // In a query the quotation mark may be the end of the string around it.
     if (
       isQuote(mark) &&
       (isColon ||
         isHeader ||
         !this.#isInQuery() ||
-        ((this.#context & CONTEXT.text) !== 0 && !endsString(from, p + slashes + 1, end)))
+        ((this.context & CONTEXT.text) !== 0 && !endsString(from, p + slashes + 1, end)))
     ) {
       const start = p + slashes + 1;
       // What is encoded as often as the quotation mark at the start ends the string.
@@ -460,32 +400,32 @@ export class SecretFinder extends FoundSecrets {
         name,
       );
     // Cookies hold semicolons, credentials slashes.
-    const context = isHeader ? CONTEXT.header | (this.#context & CONTEXT.text) : this.#context;
+    const context = isHeader ? CONTEXT.header | (this.context & CONTEXT.text) : this.context;
     return this.#pushValue(p, endOfParameter(from, levels, p, end, level, context), name);
   }
 
   /** Does a value, in quotation marks or not, end in front of `p`? */
   #endsValue(p: number): boolean {
     const from = this.text;
-    const end = this.#end;
+    const end = this.limit;
     return endsString(from, p, end) || (isQuote(from[p]!) && endsString(from, p + 1, end));
   }
 
   /** Does the name found last stand where a query's parameter does? */
   #isInQuery(): boolean {
-    if ((this.#context & CONTEXT.text) === 0) return true;
-    const { names } = this.#rules;
-    const lowest = Math.max(this.#floor, names.start - MAX_PREFIX);
+    if ((this.context & CONTEXT.text) === 0) return true;
+    const { names } = this.rules;
+    const lowest = Math.max(this.floor, names.start - MAX_PREFIX);
     let p = names.start;
     while (p > lowest && (names.isNameByte(this.text[p - 1]!) || isBracket(this.text[p - 1]!))) p--;
-    return p > this.#floor && isSeparator(this.text[p - 1]!);
+    return p > this.floor && isSeparator(this.text[p - 1]!);
   }
 
   /** A word, and the one behind it when the first is the scheme of credentials: `token: Bearer abc`. */
   #endOfWords(p: number): number {
     const from = this.text;
-    const behind = isSchemeStart(from, p) ? startOfCredentials(from, p, this.#end) : -1;
-    return endOfWord(from, behind < 0 ? p : behind, this.#end);
+    const behind = isSchemeStart(from, p) ? startOfCredentials(from, p, this.limit) : -1;
+    return endOfWord(from, behind < 0 ? p : behind, this.limit);
   }
 
   /** Nothing, a dash, `null` and what was redacted before are no secrets. */
@@ -501,63 +441,7 @@ export class SecretFinder extends FoundSecrets {
     )
       return end;
     if (length === MARK.length && MARK.every((c, i) => c === from[start + i])) return end;
-    return this.#push(start, end, name);
-  }
-
-  /** `user:password@` of a URL, or an e-mail address. */
-  #atAt(p: number): number {
-    const { detect } = this.#rules;
-    const from = this.text;
-    const user = detect.userinfo < 0 ? -1 : userinfoStart(from, p, this.#floor);
-    if (user >= 0) return this.#push(user, userinfoEnd(from, p, this.#end), detect.userinfo);
-    if (detect.email < 0 || (this.#context & CONTEXT.identity) !== 0) return p + 1;
-    const start = emailStart(from, p, this.#floor);
-    const end = start < 0 ? -1 : emailEnd(from, p, this.#end);
-    return end < 0 ? p + 1 : this.#push(start, end, detect.email);
-  }
-
-  /** In an authority the user needs no scheme in front. */
-  #atAuthority(start: number): number {
-    const { detect } = this.#rules;
-    const at = indexOf(this.text, CHAR.at, start, this.#end);
-    if (detect.userinfo < 0 || at <= start) return start;
-    return this.#push(start, userinfoEnd(this.text, at, this.#end), detect.userinfo);
-  }
-
-  #atJwt(p: number): number {
-    const from = this.text;
-    const start = p - 2;
-    if (start < this.#floor || from[start] !== LETTER.e || from[start + 1] !== LETTER.y)
-      return p + 1;
-    if (start < this.#noJwtBefore) return p + 1;
-    const end = endOfJwt(from, start, this.#end);
-    if (end >= 0) return this.#push(start, end, this.#rules.detect.jwt);
-    this.#noJwtBefore = endOfUrl64(from, start, this.#end);
-    return p + 1;
-  }
-
-  #atScheme(p: number): number {
-    const { detect } = this.#rules;
-    const from = this.text;
-    const start = isSchemeStart(from, p) ? startOfCredentials(from, p, this.#end) : -1;
-    if (start < 0) return p + 1;
-    const isBasic = (from[p + 1]! | 0x20) === LETTER.a;
-    const name = isBasic ? detect.basic : detect.bearer;
-    const end =
-      name < 0
-        ? -1
-        : isBasic
-          ? endOfBasic(from, start, this.#end)
-          : endOfBearer(from, start, this.#end);
-    return end < 0 ? p + 1 : this.#push(start, end, name);
-  }
-
-  #atAwsKey(start: number): number {
-    const from = this.text;
-    const before = start > this.#floor ? from[start - 1]! : 0;
-    if (isDigit(before) || (before >= 0x41 && before <= 0x5a)) return start + 1;
-    const end = endOfAwsKey(from, start, this.#end);
-    return end < 0 ? start + 1 : this.#push(start, end, this.#rules.detect.aws_key);
+    return this.push(start, end, name);
   }
 }
 
