@@ -41,11 +41,12 @@ export default defineDialect({
       isPart: true,
     }),
     new LineFormat(`${REQUEST} %_more%`, {
-      classes: { _more: "free" },
+      classes: { START_TIME: "instant", _more: "free" },
       isPart: true,
       writer: "istio-proxy",
     }),
     new LineFormat(CURRENT, {
+      classes: { START_TIME: "instant" },
       partialFrom: "REQ(:METHOD)",
       isPart: true,
       writer: "istio-proxy",

@@ -107,6 +107,7 @@ export async function checkMeshes(
           namespace: `mesh-${dialect.replaceAll("_", "-")}`,
           name: "proxy-0",
           workload: "proxy",
+          container: "proxy",
         };
         logs.write(
           pod,

@@ -16,7 +16,7 @@ const CRI_BREAK = 16_384;
 
 const ISTIO_POD = { namespace: "shop", name: "orders-7d9c5b8f6-x2x4z", workload: "orders" };
 const JSON_POD = { namespace: "bank", name: "ledger-5f6d7c8b9-k8k2p", workload: "ledger" };
-type Pod = typeof ISTIO_POD;
+type Pod = typeof ISTIO_POD & { readonly container?: string };
 
 /** A request as both formats of Istio write it. */
 interface Request {
@@ -118,7 +118,7 @@ export class PodLogs {
 
   /** For COLLECTOR_LOG_FILES: the shipped default below another root. */
   get glob(): string {
-    return join(this.#directory, "*/istio-proxy/*.log");
+    return join(this.#directory, "*/{istio-proxy,proxy}/*.log");
   }
 
   pathOf(pod: Pod): string {
@@ -135,9 +135,9 @@ export class PodLogs {
     renameSync(this.#fileOf(pod), `${this.#fileOf(pod)}.20261130-061000`);
   }
 
-  #fileOf({ namespace, name }: Pod): string {
+  #fileOf({ namespace, name, container = "istio-proxy" }: Pod): string {
     const uid = `0c9f7a52-0000-4a4a-9f9f-${Buffer.from(namespace).toString("hex").padEnd(12, "0")}`;
-    return join(this.#directory, `${namespace}_${name}_${uid}`, "istio-proxy/0.log");
+    return join(this.#directory, `${namespace}_${name}_${uid}`, container, "0.log");
   }
 
   /** In the format of containerd: time, stream, P for a part of a line and F for its end. */
