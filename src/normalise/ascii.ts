@@ -18,7 +18,9 @@ export const CHAR = {
   nine: 0x39,
   colon: 0x3a,
   semicolon: 0x3b,
+  less: 0x3c,
   equals: 0x3d,
+  greater: 0x3e,
   question: 0x3f,
   at: 0x40,
   bracketOpen: 0x5b,
@@ -114,6 +116,11 @@ export function containsIgnoringCase(
   for (let i = start; i <= last; i++)
     if (equalsIgnoringCase(from, i, i + text.length, text)) return true;
   return false;
+}
+
+/** Is the range a bare dash, which stands for nothing in access logs? */
+export function isDash(from: Uint8Array, start: number, end: number): boolean {
+  return end - start === 1 && from[start] === CHAR.minus;
 }
 
 export function isDigit(byte: number): boolean {

@@ -1,6 +1,6 @@
 import { ACCESS, TAKEN } from "../records/access-draft.ts";
 import { VALUE_TYPES } from "../records/attributes.ts";
-import { CHAR } from "./ascii.ts";
+import { isDash } from "./ascii.ts";
 import type { Reading } from "./reading.ts";
 import { WORD } from "./words.ts";
 
@@ -21,14 +21,10 @@ function dropAbsent(reading: Reading): void {
     if (draft.taken[i] !== TAKEN.left) continue;
     const isAbsent =
       valueType[i] === VALUE_TYPES.string
-        ? valueStart[i] === valueEnd[i] || isDash(reading, valueStart[i]!, valueEnd[i]!)
+        ? valueStart[i] === valueEnd[i] || isDash(reading.buffer, valueStart[i]!, valueEnd[i]!)
         : valueType[i] === VALUE_TYPES.none;
     if (isAbsent) draft.taken[i] = TAKEN.taken;
   }
-}
-
-function isDash(reading: Reading, start: number, end: number): boolean {
-  return end - start === 1 && reading.buffer[start] === CHAR.minus;
 }
 
 function keepBody(reading: Reading): void {

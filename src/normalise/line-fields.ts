@@ -1,4 +1,4 @@
-import { ascii, CHAR, indexOf, indexOfText, isDigit, startsWith } from "./ascii.ts";
+import { ascii, CHAR, indexOf, indexOfText, isDash, isDigit, startsWith } from "./ascii.ts";
 import { SPIFFE_SCHEME } from "./spiffe.ts";
 
 /** What fields of some classes hold, as line-format.ts lists them. Ranges are [start, end). */
@@ -105,8 +105,4 @@ export function areStatuses(from: Uint8Array, start: number, end: number): boole
     else digits = 0;
   }
   return true;
-}
-
-function isDash(from: Uint8Array, start: number, end: number): boolean {
-  return end - start === 1 && from[start] === CHAR.minus;
 }

@@ -1,4 +1,4 @@
-import { ascii, CHAR, indexOf } from "./ascii.ts";
+import { ascii, CHAR, indexOf, isDash, startsWith } from "./ascii.ts";
 import type { Expansion } from "./expansion.ts";
 import type { FieldName } from "./fields.ts";
 import {
@@ -11,7 +11,7 @@ import {
   withoutLastField,
 } from "./format-string.ts";
 import { LINE, type LineReader } from "./line.ts";
-import { type FieldClass, NOTHING, type Part, scan, standsAt } from "./line-part.ts";
+import { type FieldClass, NOTHING, type Part, scan } from "./line-part.ts";
 import type { ScopeTraits, Writer } from "./scope-traits.ts";
 
 /** Parts of an opening: a text, a time, and a text. */
@@ -320,7 +320,7 @@ export class LineFormat implements LineReader {
       const part = parts[i]!;
       const { text, field } = part;
       if (field < 0) {
-        if (!standsAt(from, p, end, text)) {
+        if (!startsWith(from, p, end, text)) {
           this.#failed = i;
           return -1;
         }
@@ -349,8 +349,8 @@ export class LineFormat implements LineReader {
       const start = this.#start[i]!;
       const end = this.#end[i]!;
       // A name that we know says by a dash that it is part of the format; any other says nothing.
-      const isDash = end - start === 1 && into.bytes[start] === CHAR.minus;
-      if (start >= 0 && this.#isSilent[i] === 0 && !(isDash && this.#isUnknown[i] === 1))
+      const saysNothing = this.#isUnknown[i] === 1 && isDash(into.bytes, start, end);
+      if (start >= 0 && this.#isSilent[i] === 0 && !saysNothing)
         this.#emitValue(into, key, keyEnd, start, end);
       key = keyEnd;
     }

@@ -1,4 +1,4 @@
-import { CHAR, isDigit } from "./ascii.ts";
+import { CHAR, isDash, isDigit, startsWith } from "./ascii.ts";
 import {
   areDetails,
   areStatuses,
@@ -119,7 +119,7 @@ export function scan(from: Uint8Array, p: number, end: number, part: Part): numb
     let depth = 0;
     for (; i < limit; i++) {
       const c = from[i]!;
-      if (c === first && depth === 0 && standsAt(from, i, end, next)) break;
+      if (c === first && depth === 0 && startsWith(from, i, end, next)) break;
       if (c === CHAR.bracketOpen || c === CHAR.braceOpen) depth++;
       else if (c === CHAR.bracketClose || c === CHAR.braceClose) depth--;
       else if (depth <= 0 && allowed[c] === 0) return -1;
@@ -128,7 +128,7 @@ export function scan(from: Uint8Array, p: number, end: number, part: Part): numb
     for (; i < limit; i++) {
       const c = from[i]!;
       const isBetween = isList && c === CHAR.space && isWithinList(from, p, i, end);
-      if (c === first && !isBetween && standsAt(from, i, end, next)) break;
+      if (c === first && !isBetween && startsWith(from, i, end, next)) break;
       if (allowed[c] === 0 && !isBetween) return -1;
     }
   }
@@ -162,16 +162,9 @@ function fitsAsAWhole(from: Uint8Array, start: number, end: number, name: FieldC
   }
 }
 
-/** Does the text stand at `p`? */
-export function standsAt(from: Uint8Array, p: number, end: number, text: Uint8Array): boolean {
-  if (p + text.length > end) return false;
-  for (let i = 0; i < text.length; i++) if (from[p + i] !== text[i]) return false;
-  return true;
-}
-
 /** A dash, or digits with at most one point between them. */
 function isNumber(from: Uint8Array, start: number, end: number): boolean {
-  if (end - start === 1 && from[start] === CHAR.minus) return true;
+  if (isDash(from, start, end)) return true;
   let points = 0;
   for (let i = start; i < end; i++) {
     if (from[i] === CHAR.minus) return false;

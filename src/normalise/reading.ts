@@ -2,7 +2,7 @@ import { ACCESS, type AccessDraft, SOURCES, TAKEN } from "../records/access-draf
 import { VALUE_TYPES } from "../records/attributes.ts";
 import type { LogView } from "../records/views.ts";
 import { Address } from "./addresses.ts";
-import { ascii, CHAR, equalRanges, equalsIgnoringCase, equalsText, startsWith } from "./ascii.ts";
+import { ascii, equalRanges, equalsIgnoringCase, equalsText, isDash, startsWith } from "./ascii.ts";
 import { FIELD, FIELD_COUNT, FIELD_NAMES, type FieldName, TAKES } from "./fields.ts";
 import { IdentityMarks } from "./identity-marks.ts";
 import { Claims } from "./claims.ts";
@@ -324,7 +324,7 @@ export class Reading {
 
 /** Envoy writes a dash, or nothing, for what it does not know. */
 function isAbsent(buffer: Uint8Array, start: number, end: number): boolean {
-  return start >= end || (end - start === 1 && buffer[start] === CHAR.minus);
+  return start >= end || isDash(buffer, start, end);
 }
 
 /** Tag of a field with number 1 and a length: the items of an ArrayValue, and the text of an AnyValue. */

@@ -82,7 +82,7 @@ function isUserinfo(c: number): boolean {
     c !== CHAR.hash &&
     c !== CHAR.quote &&
     c !== AT &&
-    c !== 0x3c &&
-    c !== 0x3e
+    c !== CHAR.less &&
+    c !== CHAR.greater
   );
 }

@@ -2,7 +2,7 @@ import { grown } from "../../records/attributes.ts";
 import { behindLength, behindText, lengthAt, skipTexts } from "../../records/column-finder.ts";
 import type { KeyShape } from "../../records/key-shape.ts";
 import { RowBuffer, viewOf } from "../../records/row-buffer.ts";
-import { CHAR, equalRanges, equalsText, indexOf } from "../ascii.ts";
+import { CHAR, equalRanges, equalsText, indexOf, isDash } from "../ascii.ts";
 import { endsWithIdName } from "./card-numbers.ts";
 import { PAIR_VALUE, RULE } from "./name-table.ts";
 import { pseudonym, REMOVED } from "./replacement.ts";
@@ -357,7 +357,7 @@ export class RowWalk {
   /** A whole text is replaced, unless it says nothing. */
   #replaceWhole(at: number, start: number, end: number, place: number, name: number): void {
     const bytes = this.#bytes;
-    if (start === end || (end - start === 1 && bytes[start] === CHAR.minus)) return;
+    if (start === end || isDash(bytes, start, end)) return;
     this.addNote(place * (this.#names + 1) + name);
     if (equalsText(bytes, start, end, REMOVED)) return;
     if (this.keepsSecrets) this.secrets.push(Buffer.from(bytes.subarray(start, end)));

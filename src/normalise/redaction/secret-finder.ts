@@ -147,7 +147,7 @@ export class SecretFinder extends LookFinder {
     if (name < 0) return p + 1;
     const level = this.#levels === null ? 0 : this.#levels[p]!;
     // `:=`, and the `=>` of Ruby and PHP
-    const isLong = from[p + 1] === (isColon ? CHAR.equals : MORE);
+    const isLong = from[p + 1] === (isColon ? CHAR.equals : CHAR.greater);
     const isLikeColon = isColon || isLong;
     const behind = isLong ? p + 2 : p + 1;
     return this.#redactValue(
@@ -287,8 +287,8 @@ export class SecretFinder extends LookFinder {
     const from = this.text;
     const lowest = Math.max(this.floor, p - MAX_TAG);
     let open = p - 1;
-    while (open > lowest && from[open] !== LESS && from[open] !== MORE) open--;
-    if (from[open] !== LESS || open < lowest) return p + 1;
+    while (open > lowest && from[open] !== CHAR.less && from[open] !== CHAR.greater) open--;
+    if (from[open] !== CHAR.less || open < lowest) return p + 1;
     let start = open + 1;
     let nameEnd = start;
     for (; nameEnd < p && from[nameEnd]! > CHAR.space; nameEnd++)
@@ -303,7 +303,7 @@ export class SecretFinder extends LookFinder {
       return this.#pushValue(value, closing < 0 ? end : closing, name);
     }
     let tag = value;
-    while (tag < end && from[tag] !== LESS) tag++;
+    while (tag < end && from[tag] !== CHAR.less) tag++;
     if (tag + 1 < end && from[tag + 1] === CHAR.slash) {
       while (value < tag && isSpace(from[value]!)) value++;
       return this.#pushValue(value, tag, name);
@@ -447,8 +447,6 @@ export class SecretFinder extends LookFinder {
 
 /** The letter in front of a string of bytes in Python. */
 const BYTES = 0x62;
-const LESS = 0x3c;
-const MORE = 0x3e;
 /** Bytes of a tag of XML with its attributes. */
 const MAX_TAG = 256;
 const CDATA = ascii("<![CDATA[");

@@ -34,8 +34,6 @@ const QUAD = 4;
 const STRIDE = 2 * QUAD;
 const TAB = 0x09;
 const APOSTROPHE = 0x27;
-/** `>` */
-const MORE = 0x3e;
 const LETTER = {
   a: 0x61,
   z: 0x7a,
@@ -75,7 +73,7 @@ export class Signs {
     signs[CHAR.percent] = signs[CHAR.backslash] = SIGN.escape;
     signs[CHAR.at] = SIGN.at;
     signs[CHAR.comma] = SIGN.comma;
-    signs[MORE] = SIGN.tag;
+    signs[CHAR.greater] = SIGN.tag;
     if (detect.jwt >= 0) signs[LETTER.J] = SIGN.jwt;
     signs[LETTER.B] = signs[LETTER.b] = SIGN.scheme;
     if (detect.private_key >= 0) signs[LETTER.P] = SIGN.pem;
@@ -90,7 +88,8 @@ export class Signs {
     const pairs = new BytePairs();
     for (let c = 0; c < 256; c++)
       if (OF_ONE_BYTE.has(signs[c]!) || this.#patternStarts[c] === 1) pairs.addByte(c);
-    for (const c of [CHAR.colon, MORE]) pairs.addByte(c, (before) => this.#nameEnds[before] === 1);
+    for (const c of [CHAR.colon, CHAR.greater])
+      pairs.addByte(c, (before) => this.#nameEnds[before] === 1);
     // Between two strings of a list, which may have blanks between them.
     for (const quote of [CHAR.quote, APOSTROPHE]) {
       pairs.addPair(quote, CHAR.comma);
